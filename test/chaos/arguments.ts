@@ -10,14 +10,16 @@ interface RunArguments {
   readonly keep: boolean;
   /** What to restrict the disturbance to; undefined: nothing. */
   readonly only: string | undefined;
+  /** What to disturb; undefined: all in turn. */
+  readonly job: string | undefined;
 }
 
 /**
  * Ends the process with code 2 when they are wrong. Tells the seed.
  *
- * @param canRestrict whether the command knows `--only`
+ * @param restriction the option by which the command disturbs less
  */
-export function runArguments(canRestrict: boolean): RunArguments {
+export function runArguments(restriction: "only" | "job"): RunArguments {
   const { values } = parseArgs({
     options: {
       seconds: { type: "string", default: "60" },
@@ -25,18 +27,22 @@ export function runArguments(canRestrict: boolean): RunArguments {
       json: { type: "boolean", default: false },
       keep: { type: "boolean", default: false },
       only: { type: "string" },
+      job: { type: "string" },
     },
   });
   const seconds = Number(values.seconds);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
-  if (!(seconds > 0) || !Number.isSafeInteger(seed)) {
-    console.error("--seconds is a positive number, --seed a whole one");
-    process.exit(2);
-  }
-  if (values.only !== undefined && !canRestrict) {
-    console.error("--only is for the command that has kinds of messages: fuzz");
-    process.exit(2);
-  }
+  if (!(seconds > 0) || !Number.isSafeInteger(seed))
+    refuse("--seconds is a positive number, --seed a whole one");
+  const { only, job, json, keep } = values;
+  if (only !== undefined && restriction !== "only")
+    refuse("--only is for the command that has kinds of messages: fuzz");
+  if (job !== undefined && restriction !== "job") refuse("--job is for the command that has several: chaos");
   console.error(`seed ${seed}`);
-  return { seconds, seed, json: values.json, keep: values.keep, only: values.only };
+  return { seconds, seed, json, keep, only, job };
+}
+
+export function refuse(reason: string): never {
+  console.error(reason);
+  process.exit(2);
 }

@@ -10,6 +10,9 @@ import {
 } from "../support/graphs/keyed-count.ts";
 import { checkMarkers, checkOutput, checkWholeParts, type OutputAt } from "./checkers.ts";
 import type { SeenMarker } from "./observer.ts";
+import { checkRows, type ExpectedRow, type Row } from "./verdict.ts";
+import { checkIds } from "./workloads/requests.ts";
+import { expectedWindows } from "./workloads/windows.ts";
 
 const input = [...inputRecords(60, 4)];
 
@@ -132,4 +135,63 @@ describe("whole parts", () => {
     expect(check(message(1, one), message(2, one), message(4, "tidemark-marker.OUT.x.write.1"))).toHaveLength(
       1,
     ));
+});
+
+describe("rows", () => {
+  const expected: readonly ExpectedRow[] = [
+    { branch: "a", key: "k1", of: 1, value: { count: 2 }, rank: 1 },
+    { branch: "a", key: "k1", of: 2, value: { count: 3 }, rank: 2 },
+    { branch: "a", key: "k2", of: 1, value: { count: 3 }, rank: 1 },
+    { branch: "b", key: "k1", of: 1, value: null },
+  ];
+  const verdict = (change: (rows: Row[]) => void) => {
+    const rows: Row[] = expected.map(({ branch, key, of, value }) => ({ branch, key, of, value }));
+    change(rows);
+    const written = rows.map((row, index) => ({ sequence: index + 1, row }));
+    const { lost, duplicated, outOfOrder, wrong } = checkRows(expected, written);
+    return { lost, duplicated, outOfOrder, wrong };
+  };
+  const nothing = { lost: 0, duplicated: 0, outOfOrder: 0, wrong: 0 };
+
+  test("right", () => expect(verdict(() => {})).toEqual(nothing));
+  test("one is lost", () => expect(verdict((rows) => rows.splice(1, 1))).toEqual({ ...nothing, lost: 1 }));
+  test("one is doubled", () =>
+    expect(verdict((rows) => rows.push(rows[3]!))).toEqual({ ...nothing, duplicated: 1 }));
+  test("one has the value of another state", () =>
+    expect(
+      verdict((rows) => {
+        rows[2] = { ...rows[2]!, value: { count: 4 } };
+      }),
+    ).toEqual({ ...nothing, wrong: 1 }));
+  test("the second of two that have the same name has another value", () =>
+    expect(verdict((rows) => rows.push({ ...rows[3]!, value: 1 }))).toEqual({
+      ...nothing,
+      duplicated: 1,
+      wrong: 1,
+    }));
+  test("two of a key change places", () =>
+    expect(verdict((rows) => rows.splice(0, 2, rows[1]!, rows[0]!))).toEqual({ ...nothing, outOfOrder: 1 }));
+  test("one that was not to come", () =>
+    expect(verdict((rows) => rows.push({ ...rows[0]!, of: 3 }))).toEqual({ ...nothing, wrong: 1 }));
+});
+
+describe("ids of requests", () => {
+  const asked = (...requests: (readonly [string, readonly string[]])[]) =>
+    checkIds(new Map(requests.map(([request, ids]) => [request, new Set(ids)])));
+
+  test("right", () => expect(asked(["ordered k1 1", ["x"]], ["ordered k1 2", ["y"]])).toEqual([]));
+  test("a record is asked for under two ids", () =>
+    expect(asked(["ordered k1 1", ["x", "y"]])).toHaveLength(1));
+  test("two records have one id", () =>
+    expect(asked(["ordered k1 1", ["x"]], ["ordered k1 2", ["x"]])).toHaveLength(1));
+});
+
+test("what is disturbed meets what it is about: records that are late, and such that fire a window again", () => {
+  const written = [...expectedWindows({ records: 1000, keys: 40, splits: 4 })];
+  const of = (branch: string) => written.filter((row) => row.branch === branch);
+  const again = of("strict").filter(({ value }) => (value as { readonly firing: string }).firing === "late");
+  expect(of("late").length).toBeGreaterThan(50);
+  expect(again.length).toBeGreaterThan(20);
+  const lengths = of("sessions").map(({ value }) => (value as { readonly numbers: number[] }).numbers.length);
+  expect(lengths.filter((length) => length > 2).length).toBeGreaterThan(20);
 });

@@ -9,22 +9,12 @@ import { keyGroupOf, ownerOf } from "../../src/state/key-groups.ts";
 import { type InputRecord, nextFold, type OutputRecord } from "../support/graphs/keyed-count.ts";
 import type { StoredMessage } from "../support/servers/streams.ts";
 import type { SeenMarker, SeenRecord } from "./observer.ts";
-
-export interface OutputVerdict {
-  readonly lost: number;
-  readonly duplicated: number;
-  readonly outOfOrder: number;
-  /** Right records with a wrong count or fold: the state was not that of exactly the records before. */
-  readonly wrong: number;
-  readonly findings: readonly string[];
-}
+import { FINDINGS_MAX, Judgement, type OutputVerdict } from "./verdict.ts";
 
 export interface OutputAt {
   readonly sequence: number;
   readonly record: OutputRecord;
 }
-
-const FINDINGS_MAX = 20;
 
 /**
  * (a) and (b): per key the records 1 to n, each once, in order, with the state of exactly those before, then one final.
@@ -34,29 +24,23 @@ export function checkOutput(input: Iterable<InputRecord>, output: readonly Outpu
   for (const { key, n } of input) {
     expected.set(key, { n, fold: nextFold(expected.get(key)?.fold ?? 0, n) });
   }
-  const verdict = { lost: 0, duplicated: 0, outOfOrder: 0, wrong: 0 };
-  const findings: string[] = [];
-  const note = (kind: keyof typeof verdict, by: number, text: string): void => {
-    verdict[kind] += by;
-    if (findings.length < FINDINGS_MAX) findings.push(`${kind}: ${text}`);
-  };
+  const judgement = new Judgement();
   for (const [key, records] of byKey(output)) {
     const want = expected.get(key);
-    if (want === undefined) note("wrong", records.length, `${key} was never in the input`);
-    else checkKey(key, want, records, note);
+    if (want === undefined) judgement.note("wrong", records.length, `${key} was never in the input`);
+    else checkKey(key, want, records, judgement);
   }
   const written = byKey(output);
-  for (const [key, { n }] of expected) if (!written.has(key)) note("lost", n + 1, `all records of ${key}`);
-  return { ...verdict, findings };
+  for (const [key, { n }] of expected)
+    if (!written.has(key)) judgement.note("lost", n + 1, `all records of ${key}`);
+  return judgement;
 }
-
-type Note = (kind: "lost" | "duplicated" | "outOfOrder" | "wrong", by: number, text: string) => void;
 
 function checkKey(
   key: string,
   want: { readonly n: number; readonly fold: number },
   records: readonly OutputAt[],
-  note: Note,
+  judgement: Judgement,
 ): void {
   const folds = [0];
   for (let n = 1; n <= want.n; n++) folds.push(nextFold(folds[n - 1]!, n));
@@ -67,22 +51,22 @@ function checkKey(
     const at = `${key} n=${record.n} count=${record.count} at sequence ${sequence}`;
     if (record.final === true) {
       finals++;
-      if (finals > 1) note("duplicated", 1, `final ${at}`);
+      if (finals > 1) judgement.note("duplicated", 1, `final ${at}`);
       if (record.count !== want.n || record.fold !== want.fold)
-        note("wrong", 1, `final ${at}, wanted ${want.n}`);
+        judgement.note("wrong", 1, `final ${at}, wanted ${want.n}`);
       continue;
     }
-    if (seen.has(record.n)) note("duplicated", 1, at);
+    if (seen.has(record.n)) judgement.note("duplicated", 1, at);
     else {
-      if (record.n < last) note("outOfOrder", 1, `${at} behind n=${last}`);
-      if (finals > 0) note("outOfOrder", 1, `${at} behind the final count`);
+      if (record.n < last) judgement.note("outOfOrder", 1, `${at} behind n=${last}`);
+      if (finals > 0) judgement.note("outOfOrder", 1, `${at} behind the final count`);
       last = Math.max(last, record.n);
     }
     seen.add(record.n);
-    if (record.count !== record.n || record.fold !== folds[record.n]) note("wrong", 1, at);
+    if (record.count !== record.n || record.fold !== folds[record.n]) judgement.note("wrong", 1, at);
   }
-  for (let n = 1; n <= want.n; n++) if (!seen.has(n)) note("lost", 1, `${key} n=${n}`);
-  if (finals === 0) note("lost", 1, `the final count of ${key}`);
+  for (let n = 1; n <= want.n; n++) if (!seen.has(n)) judgement.note("lost", 1, `${key} n=${n}`);
+  if (finals === 0) judgement.note("lost", 1, `the final count of ${key}`);
 }
 
 function byKey(output: readonly OutputAt[]): Map<string, OutputAt[]> {

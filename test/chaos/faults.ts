@@ -52,7 +52,9 @@ export class Faults {
   /** Faults for so long, or until `signal` aborts; resolves when everything that was down or asleep is back. */
   async run(ms: number, signal: AbortSignal): Promise<void> {
     const random = this.#random;
-    const end = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(ms))]);
+    const timeIsUp = new AbortController();
+    const timer = setTimeout(() => timeIsUp.abort(), ms);
+    const end = AbortSignal.any([signal, timeIsUp.signal]);
     this.#end = end;
     for (;;) {
       await pause(random.between(300, 3700), end);
@@ -60,6 +62,7 @@ export class Faults {
       const atOnce = random.next() < 0.2 ? random.between(2, 3) : 1;
       for (let i = 0; i < atOnce; i++) this.#begin(this.#draw());
     }
+    clearTimeout(timer);
     while (this.#work.size > 0) await Promise.all(this.#work);
     this.#targets.tell("all is mended");
   }

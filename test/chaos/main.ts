@@ -1,15 +1,27 @@
 /**
- * `node dist/test/chaos/main.js --seconds 60 [--seed N] [--json] [--keep]`: exit code 0 only when nothing was wrong.
+ * `node dist/test/chaos/main.js --seconds 60 [--seed N] [--job NAME] [--json] [--keep]`: exit code 0 only when nothing
+ * was wrong. Without `--job` all jobs are disturbed in turn, each for its share of the seconds.
  */
-import { runArguments } from "./arguments.ts";
-import { runChaos, succeeded } from "./run.ts";
+import { refuse, runArguments } from "./arguments.ts";
+import { type ChaosReport, succeeded, together } from "./report.ts";
+import { runChaos } from "./run.ts";
+import { WORKLOADS } from "./workloads/workloads.ts";
 
-const { seed, seconds, json, keep } = runArguments(false);
-const report = await runChaos({
-  ...{ seed, seconds, keepLogs: keep },
-  ...(json ? {} : { tell: (line: string) => console.error(line) }),
-});
-const ok = succeeded(report);
-if (!ok) console.error(`logs, story and event feed: ${report.directory}`);
-console.log(JSON.stringify(report));
-process.exit(ok ? 0 : 1);
+const { seed, seconds, job, json, keep } = runArguments("job");
+const workloads = WORKLOADS.filter(({ name }) => job === undefined || name === job);
+if (workloads.length === 0)
+  refuse(`--job is one of ${WORKLOADS.map(({ name }) => name).join(", ")}, and not "${job}"`);
+const each = seconds / workloads.length;
+const reports: ChaosReport[] = [];
+for (const workload of workloads) {
+  const report = await runChaos({
+    ...{ workload, seed, seconds: each, keepLogs: keep },
+    ...(json ? {} : { tell: (line: string) => console.error(line) }),
+  });
+  reports.push(report);
+  if (succeeded(report)) continue;
+  console.error(`logs, story and event feed: ${report.directory}`);
+  console.error(`again: npm run chaos -- --seconds ${each} --seed ${seed} --job ${workload.name}`);
+}
+console.log(JSON.stringify(reports.length === 1 ? reports[0] : together(reports)));
+process.exit(reports.every(succeeded) ? 0 : 1);

@@ -1,6 +1,5 @@
 /**
- * One run: a small keyed count on real processes, disturbed for a while, then left alone until it has finished, then
- * judged.
+ * One run: a small job on real processes, disturbed for a while, then left alone until it has finished, then judged.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,24 +7,21 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JobRecord } from "../../machines/protocol.ts";
-import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/graphs/keyed-count.ts";
+import { inputSubject } from "../support/graphs/keyed-count.ts";
 import { TestCluster } from "../support/servers/cluster.ts";
 import { bundled } from "../support/servers/compiled.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { publishAll, readAll, type StoredMessage } from "../support/servers/streams.ts";
-import {
-  checkDecisions,
-  checkMarkers,
-  checkOutput,
-  checkRecords,
-  checkWholeParts,
-  type OutputAt,
-} from "./checkers.ts";
+import { checkDecisions, checkMarkers, checkRecords, checkWholeParts } from "./checkers.ts";
 import { type FaultCounts, Faults } from "./faults.ts";
 import { Observer } from "./observer.ts";
 import { randomFrom } from "./random.ts";
+import { type ChaosReport, succeeded } from "./report.ts";
+import { PriceService } from "./workloads/price-service.ts";
+import type { InputMessage, Workload } from "./workloads/workload.ts";
 
 export interface ChaosOptions {
+  readonly workload: Workload;
   readonly seed: number;
   /** How long faults are injected. */
   readonly seconds: number;
@@ -35,32 +31,7 @@ export interface ChaosOptions {
   readonly tell?: (line: string) => void;
 }
 
-export interface ChaosReport extends FaultCounts {
-  readonly seed: number;
-  readonly seconds: number;
-  readonly records: number;
-  readonly recoveries: number;
-  readonly checkpointsCompleted: number;
-  readonly checkpointsExpired: number;
-  readonly lost: number;
-  readonly duplicated: number;
-  readonly outOfOrder: number;
-  readonly wrong: number;
-  /** Processes that ended although the run had not killed them. */
-  readonly crashes: number;
-  readonly finished: boolean;
-  /** The time from the end of the faults to the end of the job. */
-  readonly finishedAfterMs: number;
-  /** The time from peace to the next completed checkpoint: how often measured, and the longest. */
-  readonly peaces: number;
-  readonly recoveryMsMax: number;
-  /** Some are rolled up before the observer looks. */
-  readonly markersSeen: number;
-  readonly findings: readonly string[];
-  /** Logs of all processes, story and event feed; removed when all is well. */
-  readonly directory: string;
-}
-
+const JOB = "chaos";
 const SPLITS = 4;
 const KEYS = 40;
 const PARALLELISM = 2;
@@ -74,27 +45,32 @@ const UNDER_WAY_MS = 1000;
 const SLEEP_NOTICED_MS = 3000;
 const NO_FAULTS: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0, serverFreezes: 0 };
 
-export function succeeded(report: ChaosReport): boolean {
-  const { lost, duplicated, outOfOrder, wrong, finished, findings } = report;
-  return finished && lost + duplicated + outOfOrder + wrong + findings.length === 0;
-}
-
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const directory = mkdtempSync(join(tmpdir(), `tidemark-chaos-${options.seed}-`));
   const server = await startTestServer();
+  const service = await PriceService.start();
   try {
-    const report = await disturb(options, directory, server);
+    const report = await disturb(options, directory, server, service);
     if (succeeded(report) && options.keepLogs !== true) rmSync(directory, { recursive: true, force: true });
     else writeFileSync(join(directory, "report.json"), JSON.stringify(report, undefined, 2));
     return report;
   } finally {
+    service.close();
     await server.stop();
   }
 }
 
-async function disturb(options: ChaosOptions, directory: string, server: TestServer): Promise<ChaosReport> {
-  const { seed, seconds } = options;
-  const records = Math.ceil(seconds * RATE * PARALLELISM * SHARE_DONE);
+async function disturb(
+  options: ChaosOptions,
+  directory: string,
+  server: TestServer,
+  service: PriceService,
+): Promise<ChaosReport> {
+  const { seed, seconds, workload } = options;
+  const rate = RATE / workload.load;
+  const records = Math.ceil(seconds * rate * PARALLELISM * SHARE_DONE);
+  const input = { records, keys: KEYS, splits: SPLITS };
+  const unaligned = randomFrom(seed + 2).next() < 0.5;
   const story: string[] = [];
   const startedMs = performance.now();
   const tell = (line: string): void => {
@@ -106,9 +82,15 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
   const cluster = await TestCluster.open({
     url: server.url,
     directory,
-    job: "chaos",
-    jobFile: bundled("test/chaos/jobs/keyed-count.ts"),
-    environment: { CHAOS_RATE: String(RATE), CHAOS_HEARTBEAT_TIMEOUT_MS: String(SLEEP_NOTICED_MS) },
+    job: JOB,
+    jobFile: bundled("test/chaos/jobs/workload.ts"),
+    environment: {
+      CHAOS_JOB: workload.name,
+      CHAOS_RATE: String(rate),
+      CHAOS_HEARTBEAT_TIMEOUT_MS: String(SLEEP_NOTICED_MS),
+      CHAOS_UNALIGNED: String(unaligned),
+      CHAOS_SERVICE: service.addressFor(JOB),
+    },
     logLevel: "debug",
   });
   const names = (role: string, count: number) => Array.from({ length: count }, (_, i) => `${role}-${i + 1}`);
@@ -119,7 +101,7 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
   const recoveriesMs: number[] = [];
   const findings: string[] = [];
   try {
-    await provideInput(cluster, records);
+    await provideInput(cluster, workload.input(input));
     faults = new Faults(
       {
         server,
@@ -131,9 +113,9 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
       randomFrom(seed),
     );
     await cluster.submit();
-    observer = new Observer({ nats: cluster.nats, job: "chaos", output: "OUT", directory });
+    observer = new Observer({ nats: cluster.nats, job: JOB, output: "OUT", directory });
     await cluster.awaitRecord("the job runs", (record) => record.checkpoints.length > 0);
-    tell(`the job runs; ${records} records`);
+    tell(`${workload.name}${unaligned ? ", unaligned," : ""} runs; ${records} records`);
     const healedMs = await disturbAndWatch(cluster, faults, options, recoveriesMs);
     await cluster.awaitRecord("the job finishes", ({ status }) => status === "finished");
     finished = true;
@@ -149,7 +131,8 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
     const last = await cluster.record();
     const messages = finished || last !== undefined ? await readAll(cluster.nats, "OUT") : [];
     await observer?.close();
-    const verdict = checkOutput(inputRecords(records, KEYS), outputOf(messages));
+    const output = messages.filter(({ subject }) => !isMarker(subject));
+    const verdict = workload.check(input, output, service.askedBy(JOB));
     findings.push(...verdict.findings);
     if (observer !== undefined) findings.push(...judge(observer, messages));
     const crashes = cluster.processes.exits.filter((exit) => !exit.asked);
@@ -161,6 +144,8 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
     );
     for (const finding of findings) tell(`finding: ${finding}`);
     return {
+      job: workload.name,
+      unaligned,
       seed,
       seconds,
       records,
@@ -228,27 +213,20 @@ async function disturbAndWatch(
   }
 }
 
-async function provideInput({ nats }: TestCluster, records: number): Promise<void> {
+async function provideInput({ nats }: TestCluster, input: Iterable<InputMessage>): Promise<void> {
   const manager = await jetstreamManager(nats.connection, { checkAPI: false });
   await manager.streams.add({ name: "IN", subjects: ["in.*"] });
   const messages = function* () {
-    for (const record of inputRecords(records, KEYS))
-      yield { subject: inputSubject("IN", splitOf(record, SPLITS)), text: JSON.stringify(record) };
+    for (const { split, text } of input) yield { subject: inputSubject("IN", split), text };
   };
   await publishAll(nats, messages());
 }
 
 const isMarker = (subject: string): boolean => subject.startsWith("tidemark-marker.");
 
-function outputOf(messages: readonly StoredMessage[]): OutputAt[] {
-  return messages
-    .filter((message) => !isMarker(message.subject))
-    .map(({ sequence, text }) => ({ sequence, record: JSON.parse(text) as OutputRecord }));
-}
-
 function judge(observer: Observer, messages: readonly StoredMessage[]): string[] {
   const { markers, records, events } = observer;
-  const keyOf = (message: StoredMessage) => message.subject.slice("out.".length);
+  const keyOf = ({ subject }: StoredMessage) => subject.slice(subject.lastIndexOf(".") + 1);
   const placement = { parallelism: PARALLELISM, maxParallelism: 128 };
   return [
     ...checkWholeParts(messages, markers, isMarker, keyOf, placement),

@@ -5,7 +5,7 @@
 import { runArguments } from "../chaos/arguments.ts";
 import { runFuzz } from "./run.ts";
 
-const { seed, seconds, json, keep, only } = runArguments(true);
+const { seed, seconds, json, keep, only } = runArguments("only");
 const report = await runFuzz({
   ...{ seed, seconds, keepLogs: keep, only },
   ...(json ? {} : { tell: (line: string) => console.error(line) }),

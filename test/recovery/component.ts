@@ -17,14 +17,17 @@ import { describeError } from "../../src/errors.ts";
 import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import { createLogger } from "../../src/observe/logger.ts";
-import { type KeyedCountOptions, keyedCountJob } from "../support/graphs/keyed-count.ts";
+import type { WorkloadOptions } from "../chaos/workloads/workload.ts";
+import { workloadOf } from "../chaos/workloads/workloads.ts";
 import { shortTimings } from "../support/suite/timings.ts";
 import { FaultPoint, type FaultSpec, faultyCluster } from "./fault-points.ts";
 
 export interface Place {
   readonly url: string;
   readonly prefix: string;
-  readonly job: KeyedCountOptions;
+  /** Which job runs, by name, and how. */
+  readonly workload: string;
+  readonly job: WorkloadOptions;
 }
 
 export type ComponentRequest =
@@ -94,9 +97,11 @@ async function coordinator(cluster: Cluster) {
   return made;
 }
 
+const prepared = ({ workload, job }: Place) =>
+  prepareJob({ job: workloadOf(workload).job(job), code: NO_PROJECT }, {});
+
 async function worker(cluster: Cluster, place: Place, slots = 1) {
-  const prepared = prepareJob({ job: keyedCountJob(place.job), code: NO_PROJECT }, {});
-  const made = createWorker(cluster, prepared, {
+  const made = createWorker(cluster, prepared(place), {
     slots,
     logger,
     timings: shortTimings,
@@ -109,9 +114,12 @@ async function worker(cluster: Cluster, place: Place, slots = 1) {
 
 async function submit(place: Place): Promise<void> {
   const cluster = await open(place, "client");
-  const prepared = prepareJob({ job: keyedCountJob(place.job), code: NO_PROJECT }, {});
   const environment = { job: place.job.name, logger, troubles: cluster.troubles, nats: cluster.nats };
-  const submission: JobSubmission = await submissionOf(prepared, environment, cluster.storage.description);
+  const submission: JobSubmission = await submissionOf(
+    prepared(place),
+    environment,
+    cluster.storage.description,
+  );
   await createClient(cluster).submit(submission, false);
   await cluster.nats.connection.close();
 }

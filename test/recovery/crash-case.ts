@@ -6,13 +6,15 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { checkOutput, type OutputAt } from "../chaos/checkers.ts";
-import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/graphs/keyed-count.ts";
+import { PriceService } from "../chaos/workloads/price-service.ts";
+import type { Workload } from "../chaos/workloads/workload.ts";
+import { workloadOf } from "../chaos/workloads/workloads.ts";
+import { inputSubject } from "../support/graphs/keyed-count.ts";
 import { TestCluster } from "../support/servers/cluster.ts";
 import { bundled } from "../support/servers/compiled.ts";
 import type { TestProcess } from "../support/servers/processes.ts";
 import { Processes } from "../support/servers/processes.ts";
-import { publishAll, readAll } from "../support/servers/streams.ts";
+import { publishAll, readAll, type StoredMessage } from "../support/servers/streams.ts";
 import { until } from "../support/until.ts";
 import type { ComponentAnswer, ComponentRequest, Place } from "./component.ts";
 import { type FaultSpec, releaseFile, wokenFile } from "./fault-points.ts";
@@ -28,6 +30,10 @@ export interface CrashOutcome {
 
 export interface CrashCase {
   readonly victim: "coordinator" | "worker";
+  /** The job, by name. Default: the keyed count. */
+  readonly workload?: string | undefined;
+  /** Barriers overtake records. Default false. */
+  readonly unaligned?: boolean;
   /** The second one is in the process that replaces the first victim. */
   readonly faults: readonly FaultSpec[];
   /** Default: what one checkpoint covers travels inline. */
@@ -53,13 +59,19 @@ const CHECKPOINTS_MIN = 8;
 const OFTEN = { everyMs: 10 };
 /** The length of timeouts of the engine that would heal a stuck job behind the back of the test. */
 const NEVER_MS = 3_600_000;
+const inputOf = ({ name }: Workload): string => `IN-${name}`;
+const recordsOf = ({ load }: Workload): number => RECORDS / load;
+const sizeOf = (workload: Workload) => ({ records: recordsOf(workload), keys: KEYS, splits: SPLITS });
 /** The time in which a worker that sleeps is noticed: nothing but the heartbeat tells. */
 const SLEEP_NOTICED_MS = 3000;
 
-/** What the cases of one test file share: a server with the input, and a process for everything that is not killed. */
+/** What the cases of one test file share: a server with inputs, and a process for everything that is not killed. */
 export class CrashBench {
   readonly #url: string;
   readonly #nats: NatsEnvironment;
+  readonly #service: PriceService;
+  /** The jobs whose input is there. */
+  readonly #fed = new Set<Workload>();
   readonly #directory: string;
   readonly #processes: Processes;
   readonly #host: Component;
@@ -67,30 +79,38 @@ export class CrashBench {
   #spare: Component;
   #cases = 0;
 
-  private constructor(url: string, nats: NatsEnvironment, directory: string) {
+  private constructor(url: string, nats: NatsEnvironment, directory: string, service: PriceService) {
     this.#url = url;
     this.#nats = nats;
     this.#directory = directory;
+    this.#service = service;
     this.#processes = new Processes(directory);
     this.#host = this.#component("host");
     this.#spare = this.#component("victim-1");
   }
 
   static async open(url: string, nats: NatsEnvironment, directory: string): Promise<CrashBench> {
-    const manager = await jetstreamManager(nats.connection, { checkAPI: false });
-    await manager.streams.add({ name: "IN", subjects: ["in.*"] });
-    const messages = [...inputRecords(RECORDS, KEYS)].map((record) => ({
-      subject: inputSubject("IN", splitOf(record, SPLITS)),
-      text: JSON.stringify(record),
-    }));
-    await publishAll(nats, messages);
-    return new CrashBench(url, nats, directory);
+    return new CrashBench(url, nats, directory, await PriceService.start());
+  }
+
+  async #feed(workload: Workload): Promise<void> {
+    if (this.#fed.has(workload)) return;
+    this.#fed.add(workload);
+    const stream = inputOf(workload);
+    const manager = await jetstreamManager(this.#nats.connection, { checkAPI: false });
+    await manager.streams.add({ name: stream, subjects: [inputSubject(stream, "*")] });
+    const input = [...workload.input(sizeOf(workload))];
+    await publishAll(
+      this.#nats,
+      input.map(({ split, text }) => ({ subject: inputSubject(stream, split), text })),
+    );
   }
 
   async run(crashCase: CrashCase): Promise<CrashOutcome> {
     const number = ++this.#cases;
     const place = this.#placeOf(number, crashCase);
     const slots = crashCase.alone === true ? 2 : 1;
+    await this.#feed(workloadOf(place.workload));
     const cluster = await this.#openCluster(place);
     const started: string[] = [];
     const host = async (role: "coordinator" | "worker"): Promise<void> => {
@@ -137,6 +157,7 @@ export class CrashBench {
   async runPlacedOnTheDead(): Promise<CrashOutcome> {
     const number = ++this.#cases;
     const place = this.#placeOf(number);
+    await this.#feed(workloadOf(place.workload));
     const cluster = await this.#openCluster(place);
     const hitFile = join(this.#directory, `hit-${number}`);
     const ids = ["coordinator", "first", "second"].map((name) => `${place.prefix}-${name}`);
@@ -161,6 +182,7 @@ export class CrashBench {
 
   async close(): Promise<void> {
     await this.#processes.killAll();
+    this.#service.close();
   }
 
   /** Another process takes its place and the job goes on; then it wakes up and does what it was about to do. */
@@ -200,8 +222,9 @@ export class CrashBench {
       ({ status }) => status === "finished",
     );
     const reasons = failures.map(({ where, reason }) => `${where}: ${reason}`).join(" | ");
-    const output = await this.#outputOf(place);
-    const problems = checkOutput(inputRecords(RECORDS, KEYS), output).findings;
+    const workload = workloadOf(place.workload);
+    const asked = this.#service.askedBy(place.prefix);
+    const problems = workload.check(sizeOf(workload), await this.#outputOf(place), asked).findings;
     return { hits, generations: generation, failures: reasons, problems };
   }
 
@@ -231,19 +254,21 @@ export class CrashBench {
   }
 
   #placeOf(number: number, crashCase: Partial<CrashCase> = {}): Place {
-    const { transactions = "inline", finalOnly = false, victim, faults = [] } = crashCase;
+    const { transactions = "inline", finalOnly = false, victim, faults = [], unaligned = false } = crashCase;
+    const workload = workloadOf(crashCase.workload ?? "keyed-count");
     const sleeps = victim === "worker" && faults.some(({ when }) => when === "asleep");
     const prefix = `case${number}`;
     return {
       url: this.#url,
       prefix,
+      workload: workload.name,
       job: {
-        name: "count",
-        input: "IN",
+        name: "disturbed",
+        input: inputOf(workload),
         output: `OUT${number}`,
         splits: SPLITS,
         recordsPerSecond: 1200,
-        ...(finalOnly ? {} : { recordsPerCheckpoint: RECORDS / SPLITS / CHECKPOINTS_MIN }),
+        ...(finalOnly ? {} : { recordsPerCheckpoint: recordsOf(workload) / SPLITS / CHECKPOINTS_MIN }),
         intervalMs: finalOnly ? NEVER_MS : 60,
         partMessagesMax: 15,
         ballastBytes: 200,
@@ -251,15 +276,15 @@ export class CrashBench {
         pingIntervalMs: 50,
         heartbeatTimeoutMs: sleeps ? SLEEP_NOTICED_MS : NEVER_MS,
         checkpointTimeoutMs: NEVER_MS,
+        unaligned,
+        service: this.#service.addressFor(prefix),
       },
     };
   }
 
-  async #outputOf(place: Place): Promise<OutputAt[]> {
+  async #outputOf(place: Place): Promise<StoredMessage[]> {
     const messages = await readAll(this.#nats, place.job.output);
-    return messages
-      .filter((message) => !message.subject.startsWith("tidemark-marker."))
-      .map(({ sequence, text }) => ({ sequence, record: JSON.parse(text) as OutputRecord }));
+    return messages.filter(({ subject }) => !subject.startsWith("tidemark-marker."));
   }
 }
 

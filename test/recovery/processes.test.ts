@@ -34,7 +34,7 @@ beforeEach(async () => {
     url: server.url,
     directory,
     job: "chaos",
-    jobFile: bundled("test/chaos/jobs/keyed-count.ts"),
+    jobFile: bundled("test/chaos/jobs/workload.ts"),
     environment,
   });
   const manager = await cluster.nats.manager();

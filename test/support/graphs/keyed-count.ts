@@ -54,13 +54,17 @@ export interface KeyedCountOptions {
   readonly slowMs?: number;
   /** The input goes on until a user drains the job. Default: it ends with what is there at the submission. */
   readonly endless?: boolean;
+  /** Barriers overtake records. Default false. */
+  readonly unaligned?: boolean;
   /** How loops are checkpointed, of a job that has one. */
   readonly iterations?: "exact";
   /** What else becomes of the input. */
   readonly more?: (records: Stream<InputRecord>) => void;
 }
 
-export const inputSubject = (stream: string, split: number): string => `${stream.toLowerCase()}.${split}`;
+/** @param split "*": of all */
+export const inputSubject = (stream: string, split: number | "*"): string =>
+  `${stream.toLowerCase()}.${split}`;
 const outputSubject = (stream: string, key: string): string => `${stream.toLowerCase()}.${key}`;
 
 export const nextFold = (fold: number, n: number): number => (Math.imul(fold, 31) + n) | 0;
@@ -69,7 +73,7 @@ export function keyedCountJob(options: KeyedCountOptions): Job {
   const { name, input, output, splits, recordsPerSecond, intervalMs, partMessagesMax, ballastBytes } =
     options;
   const { pingIntervalMs, heartbeatTimeoutMs, checkpointTimeoutMs, paddingBytes, slowMs = 0 } = options;
-  const { recordsPerCheckpoint, endless = false, iterations, more } = options;
+  const { recordsPerCheckpoint, endless = false, unaligned = false, iterations, more } = options;
   const ballast = "x".repeat(ballastBytes);
   const padding = "y".repeat(paddingBytes);
   return defineJob(
@@ -77,7 +81,7 @@ export function keyedCountJob(options: KeyedCountOptions): Job {
     {
       parallelism: 2,
       checkpointing: {
-        ...{ interval: intervalMs, timeout: checkpointTimeoutMs, inlineThreshold: 512 },
+        ...{ interval: intervalMs, timeout: checkpointTimeoutMs, inlineThreshold: 512, unaligned },
         ...(iterations === undefined ? {} : { iterations }),
       },
       heartbeat: { pingInterval: pingIntervalMs, timeout: heartbeatTimeoutMs },

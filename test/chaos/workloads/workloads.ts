@@ -1,0 +1,15 @@
+/** All jobs that are disturbed, by name. */
+import { keyedCount } from "./keyed-count.ts";
+import { requests } from "./requests.ts";
+import { timers } from "./timers.ts";
+import { windows } from "./windows.ts";
+import type { Workload } from "./workload.ts";
+
+export const WORKLOADS: readonly Workload[] = [keyedCount, windows, timers, requests];
+
+/** @throws Error that names the ones there are */
+export function workloadOf(name: string): Workload {
+  const found = WORKLOADS.find((workload) => workload.name === name);
+  if (found !== undefined) return found;
+  throw new Error(`there is no job "${name}", but ${WORKLOADS.map((workload) => workload.name).join(", ")}`);
+}
