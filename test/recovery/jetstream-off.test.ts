@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { CrashBench, type CrashCase } from "./crash-case.ts";
+import { CrashBench, type CrashCase } from "./crashes/crash-case.ts";
 
 const accounts = (jetStream: string) => `accounts {
   A { users [{ user: a, password: x }]${jetStream} }

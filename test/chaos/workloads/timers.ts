@@ -1,7 +1,7 @@
 /**
  * Timers of keys. Event timers bring the records of a key into the order of time and end its sessions; each record that
- * goes on with a session puts its timer off. Processing-time timers repeat each record twice, the second time by a timer
- * that the first one has registered.
+ * goes on with a session puts its timer off. Processing-time timers repeat each record twice, the second time by a
+ * timer that the first one has registered.
  */
 import { defineJob, listState, type Stream, type, valueState } from "../../../src/index.ts";
 import { nextFold } from "../../support/graphs/keyed-count.ts";

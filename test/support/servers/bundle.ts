@@ -18,7 +18,7 @@ const DIST = join(root, "dist");
 const ENTRIES = [
   /^src\/(index|cli\/main|nats\/server\/server-guardian)\.js$/,
   /^test\/support\/(graphs\/throttled-source|servers\/nats-tool)\.js$/,
-  /^test\/recovery\/component\.js$/,
+  /^test\/recovery\/crashes\/component\.js$/,
   /^test\/(chaos|fuzz|recovery)\/jobs\/.*\.js$/,
 ];
 

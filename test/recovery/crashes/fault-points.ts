@@ -12,14 +12,14 @@
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { JobRecord } from "../../machines/protocol.ts";
-import type { Cluster } from "../../src/cli/assembly.ts";
-import { bare, decodeEnvelope } from "../../src/control/wire.ts";
-import type { Bus } from "../../src/dataflow/channel/bus.ts";
-import { kindOf, MESSAGE } from "../../src/dataflow/channel/remote/frame-codec.ts";
-import { RequestTimeoutError, StorageStalledError, UnknownOutcomeError } from "../../src/errors.ts";
-import type { FeedEvent } from "../../src/observe/feed.ts";
-import type { RecordStore } from "../../src/runtime/record-store.ts";
+import type { JobRecord } from "../../../machines/protocol.ts";
+import type { Cluster } from "../../../src/cli/assembly.ts";
+import { bare, decodeEnvelope } from "../../../src/control/wire.ts";
+import type { Bus } from "../../../src/dataflow/channel/bus.ts";
+import { kindOf, MESSAGE } from "../../../src/dataflow/channel/remote/frame-codec.ts";
+import { RequestTimeoutError, StorageStalledError, UnknownOutcomeError } from "../../../src/errors.ts";
+import type { FeedEvent } from "../../../src/observe/feed.ts";
+import type { RecordStore } from "../../../src/runtime/record-store.ts";
 
 export type When = "before" | "after" | "lost" | "never" | "late" | "held" | "asleep";
 

@@ -5,17 +5,17 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
-import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { PriceService } from "../chaos/workloads/price-service.ts";
-import type { Workload } from "../chaos/workloads/workload.ts";
-import { workloadOf } from "../chaos/workloads/workloads.ts";
-import { inputSubject } from "../support/graphs/keyed-count.ts";
-import { TestCluster } from "../support/servers/cluster.ts";
-import { bundled } from "../support/servers/compiled.ts";
-import type { TestProcess } from "../support/servers/processes.ts";
-import { Processes } from "../support/servers/processes.ts";
-import { publishAll, readAll, type StoredMessage } from "../support/servers/streams.ts";
-import { until } from "../support/until.ts";
+import type { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import { PriceService } from "../../chaos/workloads/price-service.ts";
+import type { Workload } from "../../chaos/workloads/workload.ts";
+import { workloadOf } from "../../chaos/workloads/workloads.ts";
+import { inputSubject } from "../../support/graphs/keyed-count.ts";
+import { TestCluster } from "../../support/servers/cluster.ts";
+import { bundled } from "../../support/servers/compiled.ts";
+import type { TestProcess } from "../../support/servers/processes.ts";
+import { Processes } from "../../support/servers/processes.ts";
+import { publishAll, readAll, type StoredMessage } from "../../support/servers/streams.ts";
+import { until } from "../../support/until.ts";
 import type { ComponentAnswer, ComponentRequest, Place } from "./component.ts";
 import { type FaultSpec, releaseFile, wokenFile } from "./fault-points.ts";
 
@@ -249,7 +249,7 @@ export class CrashBench {
 
   #component(name: string): Component {
     return new Component(
-      this.#processes.start({ name, script: bundled("test/recovery/component.ts"), args: [] }),
+      this.#processes.start({ name, script: bundled("test/recovery/crashes/component.ts"), args: [] }),
     );
   }
 

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect } from "vitest";
-import { connectNats } from "../../src/nats/connection/connect.ts";
-import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { connectNats } from "../../../src/nats/connection/connect.ts";
+import type { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { CrashBench, type CrashCase } from "./crash-case.ts";
 import type { FaultSpec, When } from "./fault-points.ts";
 

@@ -11,15 +11,15 @@ import {
   openCluster,
   prepareJob,
   submissionOf,
-} from "../../src/cli/assembly.ts";
-import type { JobSubmission } from "../../src/control/messages.ts";
-import { describeError } from "../../src/errors.ts";
-import { NO_PROJECT } from "../../src/job/code/project-code.ts";
-import { connectNats } from "../../src/nats/connection/connect.ts";
-import { createLogger } from "../../src/observe/logger.ts";
-import type { WorkloadOptions } from "../chaos/workloads/workload.ts";
-import { workloadOf } from "../chaos/workloads/workloads.ts";
-import { shortTimings } from "../support/suite/timings.ts";
+} from "../../../src/cli/assembly.ts";
+import type { JobSubmission } from "../../../src/control/messages.ts";
+import { describeError } from "../../../src/errors.ts";
+import { NO_PROJECT } from "../../../src/job/code/project-code.ts";
+import { connectNats } from "../../../src/nats/connection/connect.ts";
+import { createLogger } from "../../../src/observe/logger.ts";
+import type { WorkloadOptions } from "../../chaos/workloads/workload.ts";
+import { workloadOf } from "../../chaos/workloads/workloads.ts";
+import { shortTimings } from "../../support/suite/timings.ts";
 import { FaultPoint, type FaultSpec, faultyCluster } from "./fault-points.ts";
 
 export interface Place {

@@ -1,11 +1,11 @@
 /**
- * The crash points over jobs that keep more than counts: windows, timers, requests under way. Each point comes once, and
- * the jobs take turns; so do barriers that wait for records and such that overtake them.
+ * The crash points over jobs that keep more than counts: windows, timers, requests under way. Each point comes once,
+ * and the jobs take turns. So do barriers that wait for records and barriers that overtake them.
  */
 import { describe, test } from "vitest";
-import { requests } from "../chaos/workloads/requests.ts";
-import { timers } from "../chaos/workloads/timers.ts";
-import { windows } from "../chaos/workloads/windows.ts";
+import { requests } from "../../chaos/workloads/requests.ts";
+import { timers } from "../../chaos/workloads/timers.ts";
+import { windows } from "../../chaos/workloads/windows.ts";
 import { expectSurvival, generationsOf, named, type Row, useBench } from "./survival.ts";
 
 const bench = useBench();
