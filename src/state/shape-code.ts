@@ -2,7 +2,7 @@
  * Code that is generated for a shape: the names of an object's fields, in their order.
  *
  * Owns: every function that is made of text. Does not own: when one is made, and how many are kept (columns.ts,
- * heap/layout.ts).
+ * heap/blocks/layout.ts).
  *
  * The engine, V8, remembers for each place in the code which hidden classes came by there, and each generated function
  * has places of its own. One function for all shapes would see all hidden classes, and an access by name costs several

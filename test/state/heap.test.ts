@@ -141,9 +141,11 @@ describe("values", () => {
 type Step =
   | { do: "set" | "clear"; name: Name; from: number; count: number; stride: number; heavy: boolean }
   | { do: "cut" | "cancel" }
-  | { do: "next"; name: Name; calls: number };
+  | { do: "next"; of: number; name: Name; calls: number };
 
 const KEYS = 1500;
+/** How many cuts a story has open at once. */
+const OPEN_MAX = 3;
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     {
@@ -163,6 +165,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       weight: 5,
       arbitrary: fc.record({
         do: fc.constant("next" as const),
+        of: fc.nat(OPEN_MAX - 1),
         name: fc.constantFrom(...NAMES),
         calls: fc.integer({ min: 1, max: 4 }),
       }),
@@ -184,26 +187,28 @@ describe("a snapshot", () => {
           put(backend, "a", keyOf(i), i);
           live.a.set(keyOf(i), i);
         }
-        let open:
-          | Record<Name, { cursor: SnapshotCursor; chunks: EncodedChunk[]; expected: Map<Key, unknown> }>
-          | undefined;
+        type OpenCut = Record<
+          Name,
+          { cursor: SnapshotCursor; chunks: EncodedChunk[]; expected: Map<Key, unknown> }
+        >;
+        let open: OpenCut[] = [];
         let version = 0;
-        const finish = (): void => {
-          if (open === undefined) return;
+        const finishOldest = (): void => {
+          const [oldest, ...others] = open;
           for (const name of NAMES) {
-            const { cursor, chunks, expected } = open[name];
+            const { cursor, chunks, expected } = oldest![name];
             drain(cursor, chunks);
             expect(restoredFrom(chunks, name, maxParallelism)).toEqual(expected);
             expect(chunks.reduce((sum, chunk) => sum + chunk.entries, 0)).toBe(expected.size);
             cutsRead++;
           }
-          open = undefined;
+          open = others;
         };
         for (const step of story) {
           switch (step.do) {
             case "set":
             case "clear":
-              if (open !== undefined) changedMeanwhile++;
+              if (open.length > 0) changedMeanwhile++;
               for (let n = 0, i = step.from; n < step.count; n++, i = (i + step.stride) % KEYS) {
                 const key = keyOf(i);
                 if (step.do === "clear") {
@@ -218,30 +223,33 @@ describe("a snapshot", () => {
               version++;
               break;
             case "cut": {
-              finish();
+              if (open.length === OPEN_MAX) finishOldest();
               const cursors = cut(backend);
-              open = {
+              open.push({
                 a: { cursor: cursors.a, chunks: [], expected: new Map(live.a) },
                 b: { cursor: cursors.b, chunks: [], expected: new Map(live.b) },
-              };
+              });
               break;
             }
-            case "cancel":
+            case "cancel": {
+              const newest = open.pop();
               for (const name of NAMES) {
-                open?.[name].cursor.cancel();
-                expect(open?.[name].cursor.next()).toBe(undefined);
-              }
-              open = undefined;
-              break;
-            case "next":
-              for (let call = 0; open !== undefined && call < step.calls; call++) {
-                const chunk = open[step.name].cursor.next();
-                if (chunk !== undefined) open[step.name].chunks.push(chunk);
+                newest?.[name].cursor.cancel();
+                expect(newest?.[name].cursor.next()).toBe(undefined);
               }
               break;
+            }
+            case "next": {
+              const one = open[step.of % open.length]?.[step.name];
+              for (let call = 0; one !== undefined && call < step.calls; call++) {
+                const chunk = one.cursor.next();
+                if (chunk !== undefined) one.chunks.push(chunk);
+              }
+              break;
+            }
           }
         }
-        finish();
+        while (open.length > 0) finishOldest();
         for (const name of NAMES) expect(contentOf(backend, name)).toEqual(live[name]);
       }),
       { numRuns: 80 },

@@ -10,7 +10,7 @@ import type { Key } from "../descriptor.ts";
 import { isCarried, refuseValue } from "../plain-value.ts";
 import { type ChunkGroup, encodeChunk, nameOfValue } from "../snapshot/chunk.ts";
 import { type ColumnEncoder, encodeShape } from "../snapshot/columns.ts";
-import type { Block } from "./block.ts";
+import type { Block } from "./blocks/block.ts";
 import type { GroupView, RowGroup } from "./row-group.ts";
 
 /** A chunk is cut so that it has about this size and takes well under a millisecond. */
@@ -26,6 +26,8 @@ interface HeapCursorOptions {
   readonly groups: readonly RowGroup[];
   readonly cut: number;
   readonly columns: ColumnEncoder;
+  /** The cursor does not need the block any more, which may be one that the group has no more. */
+  readonly passed: (group: RowGroup, block: Block) => void;
   readonly closed: (cursor: HeapCursor) => void;
 }
 
@@ -36,9 +38,16 @@ interface Piece {
   readonly places: readonly number[];
 }
 
+interface Passed {
+  readonly group: RowGroup;
+  readonly block: Block;
+}
+
 interface Collected {
   readonly groups: ChunkGroup[];
   readonly pieces: Piece[];
+  /** The blocks of which these are the last rows. */
+  readonly passed: Passed[];
   rows: number;
 }
 
@@ -80,6 +89,7 @@ export class HeapCursor implements SnapshotCursor {
       return undefined;
     }
     const chunk = this.storing(() => this.encode(collected));
+    for (const { group, block } of collected.passed) this.options.passed(group, block);
     const entriesWanted = Math.floor((CHUNK_BYTES * chunk.entries) / chunk.bytes.byteLength);
     this.entriesMax = Math.min(CHUNK_ENTRIES_MAX, Math.max(CHUNK_ENTRIES_MIN, entriesWanted));
     return chunk;
@@ -100,7 +110,7 @@ export class HeapCursor implements SnapshotCursor {
   /** Whole groups while they fit, or as much of one as fits (CH2). */
   private collect(): Collected {
     const { groups, firstKeyGroup } = this.options;
-    const collected: Collected = { groups: [], pieces: [], rows: 0 };
+    const collected: Collected = { groups: [], pieces: [], passed: [], rows: 0 };
     for (; this.group < groups.length; this.group++) {
       const begun = this.view !== undefined;
       if (this.view === undefined) {
@@ -146,6 +156,7 @@ export class HeapCursor implements SnapshotCursor {
       if (places.length > 0) collected.pieces.push({ block, places });
       collected.rows += places.length;
       if (this.at === block.places) {
+        collected.passed.push({ group: this.options.groups[this.group]!, block });
         this.index++;
         this.at = 0;
       }

@@ -12,7 +12,7 @@
 import type { Namespace } from "../contract.ts";
 import { compareNames } from "../name-order.ts";
 import { ownString } from "../snapshot/own-key.ts";
-import { type Block, NO_ROWS, PLACES_MIN } from "./block.ts";
+import { type Block, NO_ROWS, PLACES_MIN } from "./blocks/block.ts";
 
 /** The bits of a hash that pick the entry are those above; block.ts uses the ones below. */
 export const BITS_BELOW = 20;

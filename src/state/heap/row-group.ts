@@ -2,15 +2,16 @@
  * The rows of one key group in one table.
  *
  * Owns: its blocks, when one grows or is split, and when one is copied. Does not own: which block has a row
- * (directory.ts), the memory of rows (block.ts), cuts and cursors (table.ts, cursor.ts). The rules HT1 to HT4 are in
+ * (directory.ts), the memory of rows (block.ts), cuts and cursors (table.ts, cursor.ts). The rules HT1 to HT5 are in
  * table.ts.
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { ownKey, ownString } from "../snapshot/own-key.ts";
-import { Block, NO_ROWS, PLACES_MAX, PLACES_MIN } from "./block.ts";
+import { Block, NO_ROWS, PLACES_MAX, PLACES_MIN } from "./blocks/block.ts";
+import type { Layouts } from "./blocks/layout.ts";
+import type { SpareMemory } from "./blocks/spare-memory.ts";
 import { type Directory, isUpper } from "./directory.ts";
-import type { Layouts } from "./layout.ts";
 import type { NamespaceIndex } from "./namespace-index.ts";
 
 /** A block becomes smaller when fewer than one of so many places are taken. */
@@ -28,6 +29,7 @@ export interface CutReaders {
   /** How many cuts were taken. */
   readonly cut: number;
   readonly layouts: Layouts;
+  readonly spares: SpareMemory;
   /** Called before a group changes for the first time after a cut: every reader that needs its view gets it. */
   keepView(group: RowGroup): void;
   /** Does one of them still need a block that was not changed since `cut`? */
@@ -84,7 +86,7 @@ export class RowGroup {
   remove(from: Directory, of: Block, at: number): void {
     const block = this.own(from, of);
     this.index?.remove(block.keys[at]!, block.namespaces?.[at]);
-    block.remove(at);
+    block.remove(at, this.readers.spares);
     this.count--;
     from.count--;
     if (this.count === 0) this.drop(from);
@@ -111,6 +113,11 @@ export class RowGroup {
     this.free = [];
   }
 
+  /** false: another block has taken its place. */
+  has(block: Block): boolean {
+    return this.blocks[block.index] === block;
+  }
+
   view(): GroupView {
     return { blocks: this.blocks.slice(), count: this.count };
   }
@@ -124,7 +131,7 @@ export class RowGroup {
       block.cut = cut;
       return block;
     }
-    const copy = block.copy(cut);
+    const copy = block.copy(cut, this.readers.spares);
     this.replace(of, copy);
     return copy;
   }

@@ -10,7 +10,7 @@
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { compareNames } from "../name-order.ts";
-import type { Block } from "./block.ts";
+import type { Block } from "./blocks/block.ts";
 import { BITS_BELOW, DEPTH_MAX, type Directory } from "./directory.ts";
 
 const END = 1 << DEPTH_MAX;

@@ -11,6 +11,8 @@
  * - HT3 Rows that are born after a cut are not in its list, so a cursor ends however fast new keys arrive.
  * - HT4 A removed row leaves nothing behind: rows behind it take its place where they may. What a cursor needs of it is
  *   in the cursor's own blocks, which go as it reads them, and with it.
+ * - HT5 The memory of a block that was kept for cuts is that of the next copies as soon as the last of their cursors
+ *   has read it (spare-memory.ts). A cursor that is given up leaves it to the garbage collection.
  *
  * Values are replaced, not changed in place: a nested object that is changed in place would be changed in the cut too.
  */
@@ -26,11 +28,12 @@ import {
 import type { Key } from "../descriptor.ts";
 import { hashOf, type KeyGroupRange } from "../key-groups.ts";
 import { ColumnEncoder } from "../snapshot/columns.ts";
-import { type Block, NO_ROWS } from "./block.ts";
+import { type Block, NO_ROWS } from "./blocks/block.ts";
+import { Layouts } from "./blocks/layout.ts";
+import { SpareMemory } from "./blocks/spare-memory.ts";
 import type { CurrentKey } from "./current-key.ts";
 import { HeapCursor } from "./cursor.ts";
 import { Directories, type Directory } from "./directory.ts";
-import { Layouts } from "./layout.ts";
 import { NamespaceIndex } from "./namespace-index.ts";
 import { HeapRestorer } from "./restorer.ts";
 import { type CutReaders, RowGroup } from "./row-group.ts";
@@ -60,6 +63,7 @@ export interface HeapTableOptions {
 export class HeapTable implements StateTable, CutReaders {
   readonly name: string;
   readonly layouts: Layouts;
+  readonly spares = new SpareMemory();
   cut = 0;
   private readonly options: HeapTableOptions;
   /** Remembers the shapes of values from one snapshot to the next. */
@@ -201,8 +205,10 @@ export class HeapTable implements StateTable, CutReaders {
       groups: this.groups,
       cut: ++this.cut,
       columns: this.columns,
+      passed: (group, block) => this.passed(group, block),
       closed: (closed) => {
         this.cursors = this.cursors.filter((one) => one !== closed);
+        this.spares.trim();
       },
     });
     this.cursors = [...this.cursors, cursor];
@@ -247,6 +253,12 @@ export class HeapTable implements StateTable, CutReaders {
     const { cursors } = this;
     for (let i = 0; i < cursors.length; i++) if (cursors[i]!.needsBlock(group, index, cut)) return true;
     return false;
+  }
+
+  /** A cursor has read the block. */
+  private passed(group: RowGroup, block: Block): void {
+    if (block === NO_ROWS || group.has(block) || this.needsBlock(group, block.index, block.cut)) return;
+    block.release(this.spares);
   }
 
   /**

@@ -15,7 +15,7 @@
  * - LY3 What is made again is equal to what was taken apart: same fields in the same order, -0, NaN, undefined, no
  *   prototype of its own.
  */
-import { isCarried } from "../plain-value.ts";
+import { isCarried } from "../../plain-value.ts";
 import {
   FITS,
   FITS_WITH_OBJECTS,
@@ -27,7 +27,7 @@ import {
   showsAll,
   type Take,
   takeOf,
-} from "../shape-code.ts";
+} from "../../shape-code.ts";
 import type { Block } from "./block.ts";
 
 const FIELDS_MAX = 64;

@@ -7,11 +7,12 @@
  * At most four of five places are taken. A place that becomes empty is filled from behind, so there are no tombstones.
  * The numbers of a row lie behind its hash, most often in the same cache line: a look-up reads memory once.
  */
-import type { Namespace } from "../contract.ts";
-import type { Key } from "../descriptor.ts";
-import { FITS, FITS_WITH_OBJECTS, type Fit, MISFIT, type Numbers } from "../shape-code.ts";
+import type { Namespace } from "../../contract.ts";
+import type { Key } from "../../descriptor.ts";
+import { FITS, FITS_WITH_OBJECTS, type Fit, MISFIT, type Numbers } from "../../shape-code.ts";
+import { isOwnHash } from "../row-hash.ts";
 import { isSuspect, Layout } from "./layout.ts";
-import { isOwnHash } from "./row-hash.ts";
+import type { SpareMemory } from "./spare-memory.ts";
 
 /** A block is what is copied when a row changes while a cut is open: about 30 KB, some 5 µs. */
 export const PLACES_MAX = 1 << 10;
@@ -35,6 +36,19 @@ export interface BlockHome {
   readonly index: number;
   readonly depth: number;
   readonly pattern: number;
+}
+
+interface Sharing {
+  /** How many there are that were not released. */
+  blocks: number;
+}
+
+/** What a block gets of the one that it is a copy of. */
+interface Copied {
+  readonly words: Int32Array;
+  readonly others: unknown[];
+  readonly keys: (Key | undefined)[];
+  readonly sharing: Sharing;
 }
 
 export class Block implements BlockHome {
@@ -66,13 +80,14 @@ export class Block implements BlockHome {
   /** Bytes other than 0: rows of which something has not been looked at closely since it was set. */
   suspects: Uint8Array | undefined = undefined;
   /**
-   * `keys` and `namespaces` are those of the block that this one is a copy of, too: all keys are much memory, and most
-   * changes are to values. What `add` writes there the other block does not see, since it has no row at that place.
+   * The blocks that have the same `keys` and `namespaces`: a copy shares those of the block that it is a copy of,
+   * because all keys are much memory, and most changes are to values. What `add` writes there the other block does not
+   * see, since it has no row at that place.
    */
-  private sharesNames: boolean;
+  private sharing: Sharing;
 
-  /** `like`: its rows are in the block as well. */
-  constructor(layout: Layout, cut: number, home: BlockHome, places: number, like?: Block) {
+  /** `copied`: its rows are in the block as well. */
+  constructor(layout: Layout, cut: number, home: BlockHome, places: number, copied?: Copied) {
     this.namespace = home.namespace;
     this.index = home.index;
     this.depth = home.depth;
@@ -82,15 +97,19 @@ export class Block implements BlockHome {
     this.places = places;
     this.last = places - 1;
     this.stride = layout.stride;
-    this.words = like === undefined ? new Int32Array(places * layout.stride) : like.words.slice();
+    this.words = copied?.words ?? new Int32Array(places * layout.stride);
     this.numbers = layout.numbersIn(this.words);
-    this.keys = like === undefined ? filled(places, undefined) : like.keys;
-    this.sharesNames = like !== undefined;
-    this.others = like === undefined ? filled(places * layout.othersWidth, undefined) : like.others.slice();
+    this.keys = copied?.keys ?? filled(places, undefined);
+    this.sharing = copied?.sharing ?? { blocks: 1 };
+    this.others = copied?.others ?? filled(places * layout.othersWidth, undefined);
   }
 
-  copy(cut: number): Block {
-    const copy = new Block(this.layout, cut, this, this.places, this);
+  copy(cut: number, spares: SpareMemory): Block {
+    const words = spares.copyOfWords(this.words);
+    const others = spares.copyOfSlots(this.others);
+    const { keys, sharing } = this;
+    sharing.blocks++;
+    const copy = new Block(this.layout, cut, this, this.places, { words, others, keys, sharing });
     copy.count = this.count;
     copy.hasOwnHashes = this.hasOwnHashes;
     copy.namespaces = this.namespaces;
@@ -149,9 +168,18 @@ export class Block implements BlockHome {
     return at;
   }
 
+  /** Nobody reads or changes the block any more: what no other block uses is spare. Called at most once. */
+  release(spares: SpareMemory): void {
+    spares.giveWords(this.words);
+    spares.giveSlots(this.others);
+    if (--this.sharing.blocks > 0) return;
+    spares.giveSlots(this.keys);
+    if (this.namespaces !== undefined) spares.giveSlots(this.namespaces);
+  }
+
   /** Rows behind it that could lie at its place move. */
-  remove(at: number): void {
-    if (this.sharesNames) this.ownNames();
+  remove(at: number, spares: SpareMemory): void {
+    if (this.sharing.blocks > 1) this.ownNames(spares);
     const { last } = this;
     let hole = at;
     for (let next = (hole + 1) & last; this.isTaken(next); next = (next + 1) & last) {
@@ -240,10 +268,11 @@ export class Block implements BlockHome {
   }
 
   /** Before rows move. */
-  private ownNames(): void {
-    this.keys = this.keys.slice();
-    this.namespaces = this.namespaces?.slice();
-    this.sharesNames = false;
+  private ownNames(spares: SpareMemory): void {
+    this.sharing.blocks--;
+    this.sharing = { blocks: 1 };
+    this.keys = spares.copyOfSlots(this.keys);
+    if (this.namespaces !== undefined) this.namespaces = spares.copyOfSlots(this.namespaces);
   }
 
   private addAnyFrom(from: Block, fromAt: number): void {
