@@ -40,6 +40,7 @@ import { buildGraph, checkIterations, withOvertaking } from "../job/graph.ts";
 import type { Job } from "../job/job.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
 import { repeatedByRestart } from "../job/repeats.ts";
+import { lateFirings } from "../job/time/late-firings.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
 import { describeCaptures } from "../nats/connection/captures.ts";
 import { NatsEnvironment } from "../nats/connection/environment.ts";
@@ -295,7 +296,7 @@ export async function createCoordinator(
 export interface PreparedJob {
   readonly job: Job;
   readonly config: JobConfig;
-  /** What in the options will not hold as it was written, for the user who starts the job. */
+  /** What will not hold as it was written, or not do what it seems to, for the user who starts the job. */
   readonly warnings: readonly string[];
   readonly graph: JobGraph;
   readonly plan: GraphPlan;
@@ -308,10 +309,8 @@ export function prepareJob({ job, code }: LoadedJob, overrides: ConfigOverrides)
   const config = withOvertaking(job, resolved.config);
   const graph = buildGraph(job, config);
   return {
-    job,
-    config,
-    warnings: resolved.warnings,
-    graph,
+    ...{ job, config, graph },
+    warnings: [...resolved.warnings, ...lateFirings(job.operators)],
     plan: planOf(graph),
     codeFingerprint: codeFingerprint(job, code),
     codeListing: listingOf(code),

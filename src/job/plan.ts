@@ -13,9 +13,11 @@ import type {
 import { formatDuration } from "../config/quantity.ts";
 import { firstOf, type JobGraph } from "../dataflow/graph.ts";
 import { DEFAULT_PORTS, type OperatorDefinition } from "../dataflow/operators/contract.ts";
+import { timerStates } from "../dataflow/operators/keyed/operator-timers.ts";
+import { isStateOfKeys } from "../dataflow/operators/windows/triggered/triggered-window.ts";
 import type { StateDescriptors } from "../state/descriptor.ts";
 import { type AnyOperatorStateDescriptors, distributions } from "../state/operator-state.ts";
-import { describeTtl } from "../state/ttl/time-to-live.ts";
+import { describeTtl, stateOfTimes } from "../state/ttl/time-to-live.ts";
 import { repeatedByRestartOf } from "./repeats.ts";
 
 export type { GraphPlan };
@@ -253,6 +255,8 @@ export function describePlan(plan: GraphPlan, config?: Checkpointed, regions: Re
     because === "" ? guarantee : `${guarantee}: ${because}`,
   ]);
   sections.push(`guarantees\n${table(promises)}`);
+  const staying = operatorsOf(plan).flatMap(describeStaying);
+  if (staying.length > 0) sections.push(`state that stays\n${table(staying)}`);
   if (config !== undefined) sections.push(describeCheckpoints(plan, config));
   if (config?.checkpointing.unaligned && plan.edges.length > 0) sections.push(describeOvertaking(plan));
   if (iterations !== undefined && plan.edges.some(({ feedback }) => feedback))
@@ -315,6 +319,18 @@ function describeOperator(operator: OperatorPlan): string {
     unkeyed.length === 0 ? undefined : `operator state ${unkeyed.join(", ")}`,
   ].filter((detail) => detail !== undefined);
   return details.length === 0 ? kind : `${kind} (${details.join(", ")})`;
+}
+
+/** State that grows with the number of keys, because nothing removes it but what the author calls. */
+function describeStaying({ id, states = [], stateTtls = {}, ownStates }: OperatorPlan): string[][] {
+  const kept = ownStates
+    ? states.filter(isStateOfKeys)
+    : states.some((name) => name in timerStates)
+      ? []
+      : states.filter((name) => stateTtls[name] === undefined && stateOfTimes(name) === undefined);
+  if (kept.length === 0) return [];
+  const why = ownStates ? "windows leave it with its key" : "no time to live, and no timers";
+  return [[id, kept.join(", "), `${why}: keys that do not come again keep it until it is cleared`]];
 }
 
 function describeCheckpoints(plan: GraphPlan, config: Checkpointed): string {

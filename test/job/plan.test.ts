@@ -181,6 +181,9 @@ edges
 guarantees
   counts   exactly-once
 
+state that stays
+  count   count   no time to live, and no timers: keys that do not come again keep it until it is cleared
+
 checkpoints every 1 s
 `);
   });

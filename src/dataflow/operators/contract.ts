@@ -56,7 +56,9 @@ export interface OperatorDetails {
    * in these.
    */
   readonly windows?: string;
-  /** The same as data, of windows that a job with others can finish. */
+  /** How long windows of event time stay behind their end and fire again, in ms. Default: records are late at once. */
+  readonly allowedLatenessMs?: number;
+  /** Its windows as data, if a job with others can finish them. */
   readonly windowsPlan?: WindowsPlan;
   /** What becomes of windows that are open where the job has others now. Default: their state is refused. */
   readonly migrateWindows?: MigrateWindows;

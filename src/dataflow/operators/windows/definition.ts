@@ -65,7 +65,7 @@ export function rowByRow(table: StateTable, look: (row: StateRow) => void): Slic
 
 /** What the engine asks of every window operator. */
 export function windowDetails(
-  { description, time, lateTag, migrateWindows }: WindowDefinition,
+  { description, time, allowedLateness, lateTag, migrateWindows }: WindowDefinition,
   states: StateDescriptors,
 ): OperatorDetails {
   return {
@@ -74,6 +74,7 @@ export function windowDetails(
     emitsAtEnd: true,
     windows: description,
     needsWatermarks: time === "event",
+    allowedLatenessMs: allowedLateness,
     ...(lateTag !== undefined && { tags: [lateTag] }),
     ...(migrateWindows && { migrateWindows }),
   };
