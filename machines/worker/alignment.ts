@@ -22,7 +22,9 @@
  * A7  Unaligned: the subtask is at its barrier when the first one arrives, and no channel waits. What every channel
  *     still holds or brings in front of its own barrier is collected; it is complete when all barriers have arrived.
  * A8  Aligned with timeout becomes unaligned when the timeout ends, when a barrier arrives later than that, or behind a
- *     subtask where it has become so. Channels that have delivered flow again, the others are collected.
+ *     subtask where it has become so. Channels that have delivered flow again, the others are collected. A barrier that
+ *     never overtakes may come beside others that do (P88): it counts when it is received. One that was in time leaves
+ *     as it came, so that behind this subtask it overtakes no sooner.
  * A9  Where a loop begins, the barrier of a feedback channel is an answer to this subtask's own, so it is not waited
  *     for before that. Until it comes back, what the channel brings is processed and, if it is kept, collected as in
  *     A7. It may come first, since others send over it too: then the channel is blocked as in A1, because what follows
@@ -218,12 +220,20 @@ const aligned = ({ checkpointId, options }: Context, alignment: BarrierAlignment
     checkpointId,
     options: { ...(options as CheckpointOptions), alignment },
   }) as const;
+/** An aligned barrier that gives way here to what is held up need not do so elsewhere. */
+const inTime = ({ options }: Context): BarrierAlignment =>
+  options?.alignment === "aligned" ? "aligned" : "aligned-with-timeout";
 /** The subtask snapshots now, although its barriers may not all have arrived. */
 const atBarrier = (alignment: BarrierAlignment) =>
   ({
     type: "tell.subtask",
     params: ({ context }: Facts) => ({ event: aligned(context, alignment) }),
   }) as const;
+/** The same, in time. */
+const atBarrierInTime = {
+  type: "tell.subtask",
+  params: ({ context }: Facts) => ({ event: aligned(context, inTime(context)) }),
+} as const;
 const atBarrierKeeping = (alignment: BarrierAlignment) =>
   ({
     type: "tell.subtask",
@@ -361,11 +371,7 @@ export const alignmentMachine = machine.createMachine({
               target: "collecting",
               actions: keepFeedback("aligned-with-timeout"),
             },
-            {
-              guard: "complete",
-              target: "#alignment.flowing",
-              actions: [atBarrier("aligned-with-timeout"), release],
-            },
+            { guard: "complete", target: "#alignment.flowing", actions: [atBarrierInTime, release] },
           ],
           on: {
             "barrier.announced": [
@@ -390,7 +396,10 @@ export const alignmentMachine = machine.createMachine({
               params: ({ context }) => ({ checkpointId: context.checkpointId }),
             },
           },
-          on: { "barrier.announced": { guard: "present", actions: "addArrived" } },
+          on: {
+            "barrier.announced": { guard: "present", actions: "addArrived" },
+            "barrier.received": { guard: "present", actions: "addArrived" },
+          },
         },
       },
     },

@@ -14,6 +14,9 @@ const announced = (channel: number, checkpointId: number, remainingMs: number | 
   const options = barrierOptions(alignment);
   return take({ type: "barrier.announced", channel, checkpointId, options, remainingMs });
 };
+/** An aligned one, in a subtask that lets barriers overtake what is held up (P88). */
+const heldUp = (channel: number, checkpointId: number, remainingMs: number) =>
+  take({ type: "barrier.announced", channel, checkpointId, options: barrierOptions("aligned"), remainingMs });
 const marker = (channel: number, checkpointId: number) =>
   take({ type: "marker.received", channel, checkpointId });
 const timeout = take({ type: "timer.fired", timer: "alignment" });
@@ -58,6 +61,26 @@ describeTraces({
       "The next checkpoint begins at another channel.",
       barrier(2, 6),
     ]),
+    "held-up-in-time": story("An aligned barrier that gives way here leaves as an aligned one.   (A8)", 2, [
+      "Channel 0 may bring what is held up: its barrier overtakes when a second is over.",
+      heldUp(0, 5, 900),
+      "What was in front of the barriers has been processed in time.",
+      barrier(0, 5),
+      barrier(1, 5),
+    ]),
+    "held-up-beside-aligned": story(
+      "A barrier that never overtakes counts when it is received, beside one that has overtaken.   (A8)",
+      2,
+      [
+        "Channel 0 is held up, so its barrier overtakes. That of channel 1 is not announced.",
+        heldUp(0, 5, 0),
+        "The records in front of it are processed, and kept: all is there.",
+        barrier(1, 5),
+        "The next checkpoint.",
+        barrier(1, 6),
+        barrier(0, 6),
+      ],
+    ),
     "one-channel": story("A gate of one channel is aligned by every barrier at once.   (A2)", 1, [
       barrier(0, 5),
       barrier(0, 6),
