@@ -12,6 +12,7 @@ import { coverageOf } from "./jobs/coverage.ts";
 import type { DrawnJob } from "./jobs/drawing.ts";
 import { withLives } from "./jobs/lives.ts";
 import { withFurtherKinds } from "./jobs/operators/further-kinds.ts";
+import { withMoreKinds } from "./jobs/operators/more-kinds.ts";
 import { drawJob } from "./jobs/random-graph.ts";
 import { withRetention } from "./jobs/retention.ts";
 import type { SimulatedJob } from "./jobs/simulated-job.ts";
@@ -111,7 +112,8 @@ function drawnOn(decisions: Decisions): DrawnJob {
   const changed = withChange(job, decisions.stream("change"));
   const timed = withEventTime(changed, decisions.stream("time"));
   const further = withFurtherKinds(timed, decisions.stream("kinds"));
-  return withLives(withTimeKinds(further, decisions.stream("timers")), decisions.stream("lives"));
+  const later = withTimeKinds(further, decisions.stream("timers"));
+  return withLives(withMoreKinds(later, decisions.stream("more kinds")), decisions.stream("lives"));
 }
 
 /** What keeps a job from its end. */

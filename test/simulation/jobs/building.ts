@@ -21,6 +21,7 @@ import {
   type DrawnSink,
   type DrawnSource,
   groupOf,
+  IN_ORDER,
   type Item,
   kept,
   keyOf,
@@ -35,7 +36,9 @@ import {
   visited,
   wound,
 } from "./drawing.ts";
+import { applyCombined } from "./operators/hot-keys.ts";
 import { applyBuffer, applyRules } from "./operators/operator-state.ts";
+import { applyRelay } from "./operators/relays.ts";
 import { applyRequest, type CallService } from "./operators/requests.ts";
 import { applyMark, applyPair, applySplit } from "./operators/two-inputs.ts";
 import { boundOf, isTimed } from "./oracle/windows.ts";
@@ -79,7 +82,26 @@ function sourceOptionsOf({ parallelism, time }: DrawnSource): SourceOptions<Item
     timestamp: (item) => stampOf(time, item),
     watermarks: boundedOutOfOrderness(boundOf(time.bound)),
     watermarkInterval: time.intervalMs,
+    ...(time.alignment !== undefined && {
+      alignment: {
+        group: "aligned",
+        maxDrift: time.alignment.maxDriftMs,
+        interval: time.alignment.intervalMs,
+      },
+    }),
   };
+}
+
+function restamped(
+  { id, boundMs, intervalMs, parallelism }: Extract<DrawnOperator, { readonly kind: "restamp" }>,
+  input: Stream<Item>,
+): Stream<Item> {
+  const definition = {
+    timestamp: (item: Item) => stampOf(IN_ORDER, item),
+    watermarks: boundedOutOfOrderness(boundMs),
+    watermarkInterval: intervalMs,
+  };
+  return input.assignTimestamps(id, definition, { parallelism });
 }
 
 /** The streams by output; "" is the main one. */
@@ -92,7 +114,7 @@ function applied(
   const { id } = operator;
   const [input, other] = ports as [Stream<Item>, Stream<Item>];
   const draft = JobBuilder.draftOf(builder);
-  if (isTimed(operator)) return applyTimed(operator, input.keyBy(keyOf[operator.keys]));
+  if (isTimed(operator)) return applyTimed(operator, input);
   switch (operator.kind) {
     case "pair":
       return [
@@ -114,6 +136,12 @@ function applied(
       return applyRequest(operator, input, call);
     case "buffer":
       return [["", applyBuffer(operator, input)]];
+    case "combined":
+      return [["", applyCombined(operator, input)]];
+    case "relay":
+      return [["", applyRelay(operator, input)]];
+    case "restamp":
+      return [["", restamped(operator, input)]];
     case "pause":
       return [["", applyPause(operator, input.keyBy(keyOf[operator.keys]))]];
     case "mark":

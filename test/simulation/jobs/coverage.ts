@@ -16,6 +16,7 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
     covered.add(bounded ? "bounded source" : "unbounded source");
     if (time !== undefined)
       covered.add(time.disorder > 0 ? "timestamps in disorder" : "timestamps that rise");
+    if (time?.alignment !== undefined) covered.add("aligned sources");
     if (retention === undefined) continue;
     covered.add(`gaps ${retention.gaps ?? "by limits"}`);
     for (const limit of Object.keys(retention.limits)) covered.add(`stream ${limit}`);
@@ -26,6 +27,8 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
   for (const operator of operators) {
     covered.add(`operator ${operator.kind}`);
     if ("keys" in operator) covered.add(`key ${operator.keys}`).add("edge hash");
+    if (operator.tellsLate) covered.add("late output of a join");
+    if (operator.waitFor !== undefined) covered.add(`waits for rules: ${operator.waitFor}`);
     if (operator.kind === "request") covered.add(`requests ${operator.order}`);
     if (operator.kind === "buffer") covered.add(`buffer ${operator.state}`);
     if (operator.kind === "loop") covered.add(`feedback ${operator.feedback}`);

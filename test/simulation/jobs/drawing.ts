@@ -47,6 +47,7 @@ export const TIMED_KINDS = [
   "session",
   "alarm",
   "triggered",
+  "combinedWindow",
 ] as const;
 /** Operators that bring two streams together by event time. */
 export const JOIN_KINDS = ["intervalJoin", "windowJoin", "coGroup", "versionedJoin"] as const;
@@ -59,7 +60,7 @@ export type TimedKind = (typeof TIMED_KINDS)[number];
 export type JoinKind = (typeof JOIN_KINDS)[number];
 export type PassingKind = (typeof PASSING_KINDS)[number];
 /** Behind keyBy; of "rules" only the first input is, every subtask gets the second one whole. */
-type AnyKeyedKind = KeyedKind | TimedKind | JoinKind | PassingKind | "rules" | "pause";
+type AnyKeyedKind = KeyedKind | TimedKind | JoinKind | PassingKind | "rules" | "pause" | "combined" | "relay";
 
 interface DrawnBase {
   readonly id: string;
@@ -71,6 +72,8 @@ interface DrawnBase {
   readonly b: number;
   /** Of a join: what comes late is read. Default: it is only counted. */
   readonly tellsLate?: true;
+  /** Of rules: what comes for keys waits for them. */
+  readonly waitFor?: "first" | "caughtUp";
 }
 
 type Keyed<K extends AnyKeyedKind> = K extends AnyKeyedKind
@@ -81,6 +84,13 @@ type Stateless<K extends StatelessKind> = K extends StatelessKind ? DrawnBase & 
 export type DrawnOperator =
   | Stateless<StatelessKind>
   | Keyed<AnyKeyedKind>
+  | (DrawnBase & {
+      /** It gives its items timestamps. */
+      readonly kind: "restamp";
+      readonly boundMs: number;
+      /** 0: a watermark behind each record. */
+      readonly intervalMs: number;
+    })
   | (DrawnBase & {
       /** It asks a service for each item. */
       readonly kind: "request";
@@ -120,6 +130,8 @@ export interface DrawnTime {
   readonly bound: number;
   /** 0: behind each record. */
   readonly intervalMs: number;
+  /** Default: it waits for no other source. */
+  readonly alignment?: { readonly maxDriftMs: number; readonly intervalMs: number };
 }
 
 export interface DrawnSource {
@@ -283,10 +295,15 @@ export const inShort = ({ splits, ...source }: DrawnSource) => ({
   splits: splits.map(({ length }) => length),
 });
 
+/** Of items that have timestamps from an operator. */
+export const IN_ORDER = { disorder: 0 };
+
 /** The timestamp of a source's item. */
-export function stampOf({ disorder }: DrawnTime, { at }: Item): number {
+export function stampOf({ disorder }: Pick<DrawnTime, "disorder">, { at }: Item): number {
   return (at - (disorder === 0 ? 0 : (at * 7919) % (disorder + 1))) * TICK_MS;
 }
+
+const MAY_SLIDE: readonly DrawnOperator["kind"][] = ["triggered", "combinedWindow"];
 
 /** The windows of an operator: their size, the distance of their beginnings, and where one of them begins. */
 export function windowsOf({ kind, a, b }: Pick<DrawnOperator, "kind" | "a" | "b">): {
@@ -299,7 +316,7 @@ export function windowsOf({ kind, a, b }: Pick<DrawnOperator, "kind" | "a" | "b"
   const sizeMs = TICK_MS * (2 + 2 * (a % 3));
   return {
     sizeMs,
-    slideMs: kind === "cumulating" || (kind === "triggered" && a % 2 === 1) ? sizeMs / 2 : sizeMs,
+    slideMs: kind === "cumulating" || (MAY_SLIDE.includes(kind) && a % 2 === 1) ? sizeMs / 2 : sizeMs,
     offsetMs: kind === "tumbling" ? b : 0,
   };
 }

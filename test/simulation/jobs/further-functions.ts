@@ -1,5 +1,5 @@
 /** What users' functions of further kinds do, said once for the job and for the oracle: see drawing.ts. */
-import { type DrawnOperator, type Item, N_MAX, TICK_MS, told } from "./drawing.ts";
+import { type DrawnOperator, type Item, KEYS, N_MAX, TICK_MS, told } from "./drawing.ts";
 
 type Numbers = Pick<DrawnOperator, "a" | "b">;
 
@@ -60,4 +60,11 @@ export const looked = (
   key,
   at,
   n: Math.abs(item.n * 13 + item.at + (versionAt ?? -1) * 7) % N_MAX,
+});
+
+/** Where a relay sends an item that is to go further. */
+export const relayed = ({ a }: Numbers, item: Item): Item => ({
+  ...item,
+  key: (item.key + a) % KEYS,
+  n: item.n - 1,
 });

@@ -55,6 +55,30 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "",
   },
   {
+    name: "a window with a trigger that is restored does not fire",
+    file: "src/dataflow/operators/windows/triggered/triggered-windows.ts",
+    find: "if (eventDue !== NEVER) this.due.event.add(eventDue, keyGroup, key);",
+    replace: "",
+  },
+  {
+    name: "a window that fires again takes nothing back",
+    file: "src/dataflow/operators/windows/triggered/retractions.ts",
+    find: "for (const value of before) this.downstream(",
+    replace: "for (const value of before.slice(1)) this.downstream(",
+  },
+  {
+    name: "what is late for a join by version goes nowhere",
+    file: "src/dataflow/operators/joins/versioned-join.ts",
+    find: 'late.refuse(value, timestamp, "late");',
+    replace: "",
+  },
+  {
+    name: "records do not wait for rules",
+    file: "src/dataflow/operators/joins/port-wait.ts",
+    find: "return this.#isOver ? [] : this.#held;",
+    replace: "return [];",
+  },
+  {
     name: "a session that is restored does not fire",
     file: "src/dataflow/operators/windows/sessions/session-windows.ts",
     find: "this.due.add(wanted, keyGroup, key);",

@@ -39,6 +39,9 @@ export function pacedReader<T>(
       return reader.currentSplit ?? 0;
     },
     ...(reader.splitStatus !== undefined && { splitStatus: (split: number) => reader.splitStatus!(split) }),
+    ...(reader.pauseSplits !== undefined && {
+      pauseSplits: (isPaused: (split: number) => boolean) => reader.pauseSplits!(isPaused),
+    }),
     ...(reader.skipped !== undefined && { skipped: () => reader.skipped!() }),
     describePosition: () => reader.describePosition(),
     snapshot: () => reader.snapshot(),

@@ -17,6 +17,7 @@ import {
   summed,
   told,
 } from "../drawing.ts";
+import { stray } from "../further-functions.ts";
 
 type Of<K extends DrawnOperator["kind"]> = Extract<DrawnOperator, { readonly kind: K }>;
 
@@ -74,11 +75,11 @@ function united({ id, parallelism }: Of<"buffer">, input: Stream<Item>): Stream<
 
 /** Rules are counted in broadcast state, records in keyed state; at the end of each key it tells of both. */
 export function applyRules(
-  { id, keys, parallelism }: Of<"rules">,
+  { id, keys, parallelism, waitFor }: Of<"rules">,
   records: Stream<Item>,
   rules: Stream<Item>,
 ): Stream<Item> {
-  const inOneOrder = rules.map(`${id}-rules`, (item) => item, { parallelism: 1 }).broadcast();
+  const inOneOrder = rules.map(`${id}-rules`, (item) => item, { parallelism: 1 }).broadcast({ waitFor });
   return records
     .keyBy(keyOf[keys])
     .connect(inOneOrder)
@@ -93,7 +94,9 @@ export function applyRules(
           broadcast.rules.set(key, count);
           emit(ruled(id, key, count));
         },
-        onRecord(_, { key, state, emit }) {
+        onRecord(_, { key, state, broadcast, emit }) {
+          const isTooEarly = waitFor !== undefined && broadcast.rules.size === 0;
+          if (isTooEarly) emit(stray(id, groupOf(key)));
           state.count.set(state.count.get() + 1);
           emit(told(id, groupOf(key), state.count.get()));
         },

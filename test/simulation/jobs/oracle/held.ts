@@ -83,7 +83,7 @@ export function passed(
 
 /** Each subtask tells of each rule; each record is counted, and what was counted is told at the end. */
 export function governed(
-  { id, keys, parallelism }: Of<"rules">,
+  { id, keys, parallelism, waitFor }: Of<"rules">,
   [records, rules]: readonly [Expected, Expected],
   endsVaguely: boolean,
 ): Expected {
@@ -107,9 +107,12 @@ export function governed(
   const repeats = both.some((one) => one.repeats);
   const lacks = both.some((one) => one.lacks);
   const beyond = both.some((one) => one.beyond);
+  const makers = new Set([id, `${id}.end`, `${id}.rule`]);
+  // Rules that will never come are waited for until they end.
+  if (waitFor !== undefined && (rules.items.length === 0 || endsVaguely)) makers.add(`${id}.stray`);
   return {
     items,
-    makers: new Set([id, `${id}.end`, `${id}.rule`]),
+    makers,
     parallelism,
     order: "none",
     lacks,

@@ -29,6 +29,7 @@ import {
   visited,
   wound,
 } from "../drawing.ts";
+import { relayed } from "../further-functions.ts";
 import { counted, textOf } from "./findings.ts";
 import { buffered, governed, passed, paused, requested } from "./held.ts";
 import { type JoinOperator, joined } from "./joined.ts";
@@ -253,6 +254,10 @@ function resultsOf(
       return requested(operator, input);
     case "buffer":
       return [["", buffered(input, context.endsVaguely)]];
+    case "restamp":
+      return [["", { ...input, timed: true }]];
+    case "relay":
+      return [["", passedOn(operator, input)]];
     case "pause":
       return [["", paused(operator, input)]];
     case "rules":
@@ -388,7 +393,8 @@ function keyed(
     const by = kind === "pair" ? `${id}.${at}` : id;
     makers.add(by);
     for (const [key, group] of grouped(port.items, keys)) {
-      if (kind === "count" || kind === "reduce" || kind === "pair") tell(by, key, group.length);
+      if (kind === "count" || kind === "reduce" || kind === "combined" || kind === "pair")
+        tell(by, key, group.length);
       else if (kind === "every") tell(by, key, Math.floor(group.length / 2));
       else if (kind === "first") tell(by, key, 1);
       else if (kind === "rounds") tell(by, key, Math.floor(group.length / 3));
@@ -439,6 +445,30 @@ function looped(
     order: "none",
     lacks: input.lacks || context.force,
     beyond: input.beyond || (visits !== undefined && input.repeats),
+  };
+}
+
+/** What leaves the actors, and what each has told of what came by. */
+function passedOn(operator: Extract<DrawnOperator, { readonly kind: "relay" }>, input: Expected): Expected {
+  const out: Item[] = [];
+  const visitors: Item[] = [];
+  for (const item of input.items) {
+    let now = wound(item);
+    for (; comesBack(now); now = relayed(operator, now)) visitors.push(now);
+    visitors.push(now);
+    out.push(now);
+  }
+  for (const [key, group] of grouped(visitors, "number"))
+    for (const at of upTo(group.length)) out.push(visited(operator.id, key, at));
+  return {
+    ...input,
+    items: out,
+    makers: new Set([...input.makers, `${operator.id}.visit`]),
+    parallelism: operator.parallelism,
+    order: "none",
+    timed: false,
+    delays: true,
+    beyond: input.beyond || input.repeats,
   };
 }
 

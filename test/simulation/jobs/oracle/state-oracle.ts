@@ -69,6 +69,7 @@ function tablesOf(operator: DrawnOperator, ports: readonly Expected[]): readonly
     case "pair":
       return [table(id, "left", keys, items, countOf), table(id, "right", keys, others, countOf)];
     case "reduce":
+    case "combined":
       return [aggregates(id, keys, items)];
     default:
       // How much of it has fired follows from the watermark at the cut.

@@ -4,7 +4,14 @@ import type { Ending } from "../user.ts";
 import { type Bound, findingsAt } from "./findings.ts";
 import { type Changed, type Circumstances, expectedAt } from "./oracle.ts";
 
-const HOLDING_KINDS: readonly DrawnOperator["kind"][] = ["loop", "request", "pause", "lookup", "gather"];
+const HOLDING_KINDS: readonly DrawnOperator["kind"][] = [
+  "loop",
+  "request",
+  "pause",
+  "lookup",
+  "gather",
+  "relay",
+];
 
 /** Whether an item of a split was there and has gone. @param at its sequence */
 export type IsGone = (source: string, split: number, at: number) => boolean;
@@ -34,7 +41,8 @@ export function verdictOf(drawn: DrawnJob, run: Run): string[] {
   const { checkpointing } = drawn.options;
   // Records in a loop, and those that wait for an answer or a timer, are read and in no output yet.
   const holds = drawn.operators.some(({ kind }) => HOLDING_KINDS.includes(kind));
-  const isWhole = !holds && checkpointing?.unaligned !== true;
+  const mayOvertake = checkpointing?.unaligned !== false;
+  const isWhole = !holds && !mayOvertake;
   if (ending === "drained")
     findings.push(...compareTransactional(drawn, outputs, { read, endsVaguely, ...past }));
   else if (isWhole && checkpointing?.mode !== "at-least-once") {

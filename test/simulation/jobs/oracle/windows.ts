@@ -10,6 +10,7 @@ import {
   fired,
   firedSession,
   groupOf,
+  IN_ORDER,
   type Item,
   JOIN_KINDS,
   keyOf,
@@ -32,14 +33,16 @@ export type TimeOf = (item: Item) => number | undefined;
 
 export function timesIn(job: DrawnJob): TimeOf {
   const operators = new Map(job.operators.map((one) => [one.id, one]));
+  const restamps = job.operators.some(({ kind }) => kind === "restamp");
   return (item) => {
     const operator = operators.get(item.by);
     const kind = operator?.kind;
     if (kind === "intervalJoin" || kind === "versionedJoin") return item.at;
     if (operator !== undefined && isTimed(operator)) return item.at - 1 + latenessOf(operator);
     if (isAmong(JOIN_KINDS, kind)) return item.at - 1;
-    const time = job.sources.find(({ id }) => item.by.startsWith(`${id}/`))?.time;
-    return time === undefined ? undefined : stampOf(time, item);
+    const source = job.sources.find(({ id }) => item.by.startsWith(`${id}/`));
+    if (source === undefined || (source.time === undefined && !restamps)) return undefined;
+    return stampOf(source.time ?? IN_ORDER, item);
   };
 }
 

@@ -17,8 +17,8 @@ export function assignerOf(operator: Parameters<typeof windowsOf>[0]): WindowAss
       gap: operator.a % 2 === 0 ? gapOf(operator, NO_ITEM) : (item: Item) => gapOf(operator, item),
     });
   const { sizeMs: size, slideMs, offsetMs: offset } = windowsOf(operator);
-  const isSliding = operator.kind === "sliding" || (operator.kind === "triggered" && slideMs < size);
-  if (isSliding) return slidingWindows({ size, slide: slideMs });
+  const isSliding = operator.kind !== "cumulating" && slideMs !== size;
+  if (isSliding || operator.kind === "sliding") return slidingWindows({ size, slide: slideMs });
   return operator.kind === "cumulating"
     ? cumulateWindows({ size, step: slideMs })
     : tumblingWindows({ size, offset });

@@ -9,12 +9,17 @@ import {
   KEYED_KINDS,
   type KeyKind,
   PASSING_KINDS,
+  TICK_MS,
   TIMED_KINDS,
 } from "../drawing.ts";
 import { isWorthIt } from "../operators/further-kinds.ts";
+import { expectedInputs } from "../oracle/oracle.ts";
 
 const TIMED_SHARE = 0.5;
 const JOIN_SHARE = 0.6;
+const ALIGNED_SHARE = 0.15;
+const RESTAMPED_SHARE = 0.4;
+const RESTAMPED: readonly DrawnOperator["kind"][] = ["map", "filter", "flatMap"];
 const PAUSE_SHARE = 0.08;
 const UNTIMED: readonly string[] = KEYED_KINDS;
 const KINDS: readonly string[] = [...KEYED_KINDS, ...TIMED_KINDS, ...JOIN_KINDS];
@@ -23,8 +28,10 @@ type KeyedOperator = Extract<DrawnOperator, { readonly keys: KeyKind }>;
 
 export function withTimeKinds(drawn: DrawnJob, random: Random): DrawnJob {
   if (drawn.acts.some(({ becomes }) => becomes?.change !== undefined)) return drawn;
-  let job = drawn;
+  let job = withAlignment(drawn, random);
   for (const operator of drawn.operators) {
+    if (RESTAMPED.includes(operator.kind) && random.next() < RESTAMPED_SHARE)
+      job = restamped(random, job, operator);
     if (!isConvertible(operator)) continue;
     if (operator.ports.length === 2) {
       if (random.next() < JOIN_SHARE) job = firstWorthIt(job, otherJoins(random, job, operator));
@@ -46,7 +53,13 @@ const firstWorthIt = (job: DrawnJob, others: readonly DrawnJob[]): DrawnJob =>
 const isConvertible = (operator: DrawnOperator): operator is KeyedOperator => KINDS.includes(operator.kind);
 
 function otherTimed(random: Random, job: DrawnJob, operator: KeyedOperator): DrawnJob[] {
-  const kind = random.pick(["alarm", "triggered"] as const);
+  const kind = random.pick(["alarm", "triggered", "alarm", "triggered", "combinedWindow"] as const);
+  if (kind === "combinedWindow") {
+    const isRead = job.sinks.some(({ inputs }) =>
+      inputs.some(({ from, output }) => from === operator.id && output),
+    );
+    return isRead ? [] : [withOperator(job, { ...operator, kind })];
+  }
   return [withSideSink(random, withOperator(job, { ...operator, kind }), operator, "late")];
 }
 
@@ -64,6 +77,32 @@ function otherJoins(random: Random, job: DrawnJob, operator: KeyedOperator): Dra
     if (!isAmong(JOIN_KINDS, kind)) return withOperator(job, other);
     return withSideSink(random, withOperator(job, { ...other, tellsLate: true }), operator, "late");
   });
+}
+
+/** Sources that end wait for each other; one that only has nothing more would hold the others for ever. */
+function withAlignment(drawn: DrawnJob, random: Random): DrawnJob {
+  if (random.next() >= ALIGNED_SHARE) return drawn;
+  const alignment = {
+    maxDriftMs: TICK_MS * random.between(1, 30),
+    intervalMs: random.pick([100, 300, 1000]),
+  };
+  const sources = drawn.sources.map((source) => {
+    const { time, bounded } = source;
+    return time === undefined || !bounded ? source : { ...source, time: { ...time, alignment } };
+  });
+  return { ...drawn, sources };
+}
+
+/** Items of sources without timestamps get some. Where they do not come in order, watermarks wait for all of them. */
+function restamped(random: Random, job: DrawnJob, operator: DrawnOperator): DrawnJob {
+  const { id, ports, parallelism, a, b } = operator;
+  const [input] = expectedInputs(job, id);
+  const { timed, makers, order, items } = input!;
+  if (timed || [...makers].some((maker) => !maker.includes("/"))) return job;
+  const isInOrder = makers.size === 1 && order === "of-maker";
+  const boundMs = isInOrder ? 0 : TICK_MS * Math.max(0, ...items.map(({ at }) => at));
+  const intervalMs = random.pick([0, 200]);
+  return withOperator(job, { id, ports, parallelism, a, b, kind: "restamp", boundMs, intervalMs });
 }
 
 function isAmong(kinds: readonly string[], kind: string): boolean {

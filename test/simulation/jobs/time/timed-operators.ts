@@ -4,7 +4,8 @@ import { mapState, type, valueState } from "../../../../src/index.ts";
 import type { KeyedStream } from "../../../../src/job/keyed-stream.ts";
 import type { Stream } from "../../../../src/job/stream.ts";
 import type { Key } from "../../../../src/state/descriptor.ts";
-import { fired, firedSession, groupOf, type Item, late, windowsOf } from "../drawing.ts";
+import { fired, firedSession, groupOf, type Item, keyOf, late, windowsOf } from "../drawing.ts";
+import { applyCombinedWindow } from "../operators/hot-keys.ts";
 import type { TimedOperator } from "../oracle/windows.ts";
 import { assignerOf } from "./assigners.ts";
 import { applyAlarm } from "./timers.ts";
@@ -13,9 +14,11 @@ import { applyTriggered } from "./triggers.ts";
 /** The streams by output; "" is the main one. */
 export function applyTimed(
   operator: TimedOperator,
-  input: KeyedStream<Item, Key>,
+  plain: Stream<Item>,
 ): readonly (readonly [string, Stream<Item>])[] {
   const { id, kind, parallelism } = operator;
+  if (kind === "combinedWindow") return [["", applyCombinedWindow(operator, plain)]];
+  const input: KeyedStream<Item, Key> = plain.keyBy(keyOf[operator.keys]);
   if (kind === "timer")
     return [["", operator.a % 2 === 0 ? timing(operator, input) : actors(operator, input)]];
   if (kind === "alarm") return applyAlarm(operator, input);
