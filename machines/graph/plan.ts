@@ -119,6 +119,8 @@ export interface EdgePlan {
   readonly partitioner: string;
   /** true: the edge leads back to the beginning of a loop. */
   readonly feedback?: true;
+  /** true: accumulators travel in the place of records. */
+  readonly accumulators?: true;
 }
 
 export interface GraphPlan {

@@ -216,8 +216,9 @@ class ChannelBuffer {
     const place = this.#places.get(key);
     const before = place === undefined ? NO_TIMESTAMP : (this.#timestamps?.[place] ?? NO_TIMESTAMP);
     if (place === undefined || !combiner.isTogether(before, timestamp)) {
+      const begun = combiner.begin(key, value);
       this.#places.set(key, this.#values.length);
-      this.add(value, timestamp);
+      this.add(begun, timestamp);
       return;
     }
     this.#values[place] = combiner.join(key, this.#values[place], value);

@@ -62,6 +62,7 @@ const edge = z.object({
   to: text,
   partitioner: text,
   feedback: z.literal(true).exactOptional(),
+  accumulators: z.literal(true).exactOptional(),
 });
 const vertex = z.object({ id: text, parallelism: positive, operators: z.array(operator) });
 

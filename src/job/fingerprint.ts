@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
-import type { GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
+import type { EdgePlan, GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
 import type { ProjectCode } from "./code/project-code.ts";
 import type { Job, OperatorInput } from "./job.ts";
 import { actorProblems } from "./machines/shape.ts";
@@ -109,14 +109,20 @@ export function layoutDifferences(before: GraphPlan, after: GraphPlan): string[]
     if (was !== undefined && was !== head)
       lines.push(`operator "${id}" ${chainedTo(id, head)}, it ${chainedTo(id, was, "was")}`);
   }
-  const exchanges = new Map(before.edges.map(({ id, partitioner }) => [id, partitioner]));
-  for (const { id, partitioner } of after.edges) {
+  const exchanges = new Map(before.edges.map((edge) => [edge.id, edge]));
+  for (const edge of after.edges) {
+    const { id, partitioner } = edge;
     const was = exchanges.get(id);
-    if (was !== undefined && was !== partitioner)
-      lines.push(`records take edge "${id}" by ${partitioner}, they took it by ${was}`);
+    if (was !== undefined && was.partitioner !== partitioner)
+      lines.push(`records take edge "${id}" by ${partitioner}, they took it by ${was.partitioner}`);
+    if (was !== undefined && was.accumulators !== edge.accumulators)
+      lines.push(`edge "${id}" carries ${carriedBy(edge)}, it carried ${carriedBy(was)}`);
   }
   return lines;
 }
+
+const carriedBy = ({ accumulators }: EdgePlan): string =>
+  accumulators ? "accumulators, by combine" : "records, without combine";
 
 /** Why the actors of a job's machines do not fit its present code, one line each. */
 export function machineDifferences(before: GraphPlan, after: GraphPlan): string[] {

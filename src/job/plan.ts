@@ -38,6 +38,8 @@ export function planOf(graph: JobGraph): GraphPlan {
       to,
       partitioner: partitioner.kind,
       ...(feedback && { feedback }),
+      ...(partitioner.kind === "hash" &&
+        partitioner.combine?.joins.kind === "accumulators" && { accumulators: true as const }),
     })),
     maxParallelism: graph.maxParallelism,
   };

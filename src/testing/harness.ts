@@ -13,8 +13,10 @@
 import type { GraphPlan } from "../../machines/protocol.ts";
 import { resolveJobConfig } from "../config/job-config.ts";
 import { didYouMean } from "../config/suggestion.ts";
+import type { Edge } from "../dataflow/graph.ts";
 import type { OperatorDetails } from "../dataflow/operators/contract.ts";
 import { failureOf } from "../dataflow/operators/failure.ts";
+import { Combiner } from "../dataflow/operators/keyed/combine.ts";
 import { NO_TIMESTAMP } from "../dataflow/source.ts";
 import { DEFAULT_INTERVAL_MS, SourceTime } from "../dataflow/time/source-time.ts";
 import { describeNoTime, isTime } from "../dataflow/time/times.ts";
@@ -97,6 +99,7 @@ export class TestHarness {
     this.#plan = planOf(asItIs);
     const { graph, tags } = withReadTags(asItIs);
     const edges = new Map(graph.edges.map((edge) => [edge.id, edge]));
+    const combiners = combinersOf(graph.edges);
     const sendersOf = (vertex: string) => graph.edges.filter((edge) => edge.to === vertex && tellsTime(edge));
     const portsOf = (vertex: string) => {
       const ports = sendersOf(vertex).map(({ port }) => port);
@@ -120,7 +123,8 @@ export class TestHarness {
               // A record that is fed back has no sender in event time.
               const sender = sendersOf(edge.to).indexOf(edge);
               const { port } = edge;
-              this.#runs.get(edge.to)!.arrive({ kind: "record", sender, port, value, timestamp });
+              const carried = combiners.get(id)?.alone(value) ?? value;
+              this.#runs.get(edge.to)!.arrive({ kind: "record", sender, port, value: carried, timestamp });
             }
           },
           mark: (id, watermark, isIdle) => {
@@ -378,6 +382,15 @@ function checkWindows(
         "by migrateWindows what becomes of the old ones",
     );
   }
+}
+
+/** What records become in front of the exchanges that combine, by edge. */
+function combinersOf(edges: readonly Edge[]): ReadonlyMap<string, Combiner> {
+  const combiners = new Map<string, Combiner>();
+  for (const { id, to, partitioner } of edges)
+    if (partitioner.kind === "hash" && partitioner.combine !== undefined)
+      combiners.set(id, new Combiner(to, partitioner.key, partitioner.combine));
+  return combiners;
 }
 
 function refuse(key: string, message: string): never {

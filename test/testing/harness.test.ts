@@ -56,6 +56,66 @@ const reminding = defineJob("reminding", { parallelism: 2 }, (job) => {
     .sink("reminders", testSink());
 });
 
+test("an aggregate that combines takes what it is pushed, as without", async () => {
+  const combining = defineJob("combining", {}, (job) => {
+    clicksOf(job)
+      .keyBy(({ user }) => user)
+      .window(tumblingWindows({ size: "1m" }))
+      .aggregate(
+        "perMinute",
+        {
+          createAccumulator: () => 0,
+          add: (count: number) => count + 1,
+          merge: (one: number, other: number) => one + other,
+          getResult: (count: number) => count,
+        },
+        (count, { key }) => `${key} ${count}`,
+        { combine: true },
+      )
+      .sink("counts", testSink());
+  });
+  const harness = await createTestHarness(combining);
+  for (const [at, user] of ["ann", "bob", "ann"].entries()) await harness.push("clicks", { user, at });
+  const restored = await createTestHarness(combining, { restore: await harness.snapshot() });
+  await restored.push("clicks", { user: "bob", at: 3 });
+  await restored.push("clicks", { user: "ann", at: 4 });
+  await restored.end();
+  expect(restored.output("counts").sort()).toEqual(["ann 3", "bob 2"]);
+  await harness.close();
+  await restored.close();
+});
+
+test("an aggregate that combines finishes the windows that it had before", async () => {
+  const counts = (isNew: boolean) =>
+    defineJob("counts", {}, (job) => {
+      clicksOf(job)
+        .keyBy(({ user }) => user)
+        .window(tumblingWindows({ size: isNew ? "1m" : "2m" }), {
+          ...(isNew && { migrateWindows: "finish-old" as const }),
+        })
+        .aggregate(
+          "counts",
+          {
+            createAccumulator: () => 0,
+            add: (count: number) => count + 1,
+            merge: (one: number, other: number) => one + other,
+            getResult: (count: number) => count,
+          },
+          (count, { key, window: { start, end } }) => `${key} ${start / 1000}-${end / 1000} ${count}`,
+          { combine: true },
+        )
+        .sink("out", testSink());
+    });
+  const before = await createTestHarness(counts(false));
+  for (const at of [1_000, 2_000]) await before.push("clicks", { user: "ann", at });
+  const after = await createTestHarness(counts(true), { restore: await before.snapshot() });
+  for (const at of [3_000, 130_000, 140_000]) await after.push("clicks", { user: "ann", at });
+  await after.end();
+  expect(after.output<string>("out").sort()).toEqual(["ann 0-120 2", "ann 0-60 1", "ann 120-180 2"]);
+  await before.close();
+  await after.close();
+});
+
 test("a window fires when the test says that its time has come, and at the end", async () => {
   const harness = await createTestHarness(counting);
   await harness.push("clicks", { user: "ada", at: 1_000 });

@@ -7,7 +7,7 @@ import type { OperatorOptions } from "../definition.ts";
 export interface CombineOptions extends OperatorOptions {
   /**
    * true: records of one key that wait for the same frame become one in front of the exchange, so that a hot key costs
-   * its subtask little. `reduce` is associative then, and keeps the key. Default false.
+   * its subtask little. `reduce` is associative then, and keeps the key; an aggregate has `merge`. Default false.
    */
   readonly combine?: boolean | undefined;
 }

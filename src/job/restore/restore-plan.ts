@@ -197,8 +197,13 @@ function movedEnds(channel: ChannelStateHandle, from: GraphPlan, to: GraphPlan):
     ];
   });
   if (moved.length > 0) return moved;
-  const [was, is] = [from, to].map((plan) => plan.edges.find(({ id }) => id === edge)!.partitioner);
-  const ends = { partitioner: is!, senders: parallelism(to, "from"), receivers: parallelism(to, "to") };
+  const [before, now] = [from, to].map((plan) => plan.edges.find(({ id }) => id === edge)!);
+  if (before!.accumulators !== now!.accumulators)
+    return [
+      `${channel.records} ${before!.accumulators ? "accumulators" : "records"} lay on edge ${edge}, and ${now!.accumulators ? "accumulators" : "records"} travel there now: restore the graph with combine as it was from it, and take a savepoint that is not unaligned, before you change it`,
+    ];
+  const [was, is] = [before!.partitioner, now!.partitioner];
+  const ends = { partitioner: is, senders: parallelism(to, "from"), receivers: parallelism(to, "to") };
   if (receiversOf(ends, channel.from).includes(channel.to)) return [];
   return [
     `${channel.records} records lay on edge ${edge} from subtask ${channel.from} to ${channel.to}, which ${is} does not connect: restore the graph with ${was} there from it, and take a savepoint that is not unaligned, before you change it`,

@@ -1,6 +1,7 @@
 /** What a job says of windows: what becomes of the records in one. */
 import { checkMembers } from "../../config/members.ts";
 import { defineOperator, type OperatorDefinition } from "../../dataflow/operators/contract.ts";
+import type { Joins } from "../../dataflow/operators/keyed/combine.ts";
 import type { KeySelector } from "../../dataflow/operators/keyed/key-selector.ts";
 import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
 import type { Aggregation } from "../../dataflow/operators/windows/aggregation.ts";
@@ -108,7 +109,7 @@ export class WindowedStream<
       { first: same, add: both, merge: both, result: same, addName: "reduce" },
       process,
       others,
-      combine,
+      combine ? "records" : undefined,
     );
   }
 
@@ -120,18 +121,22 @@ export class WindowedStream<
     id: string,
     aggregate: AggregateFunction<T, A, R>,
     process?: undefined,
-    options?: OperatorOptions,
+    options?: CombineOptions,
   ): Stream<Results<R, Retract>, LateOutput<T, Tag>>;
   // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
   aggregate<A, R, Out = any, Returned extends Out | Nothing = Nothing>(
     id: string,
     aggregate: AggregateFunction<T, A, R>,
     process: WindowFunction<R, K, Out, Returned, WS, KS>,
-    options?: OperatorOptions,
+    options?: CombineOptions,
   ): Stream<Results<Emitted<Out, Returned>, Retract>, LateOutput<T, Tag>>;
   // biome-ignore lint/suspicious/noExplicitAny: the types are those of the signatures above
-  aggregate(id: string, aggregate: unknown, process?: unknown, options?: OperatorOptions): Stream<any, any> {
-    return this.#run(id, aggregationOf(id, aggregate), process, options);
+  aggregate(id: string, aggregate: unknown, process?: unknown, options?: CombineOptions): Stream<any, any> {
+    const { combine, others } = takeCombine(id, options);
+    const aggregation = aggregationOf(id, aggregate);
+    if (combine && aggregation.merge === undefined)
+      refuseCombine(id, "sends accumulators, which merge joins: give the aggregate a merge");
+    return this.#run(id, aggregation, process, others, combine ? "accumulators" : undefined);
   }
 
   /** Keeps all records of a window, and calls `process` with them, in the order in which they came. */
@@ -150,7 +155,7 @@ export class WindowedStream<
     aggregation: Aggregation | undefined,
     process: unknown,
     options: OperatorOptions | undefined,
-    combine = false,
+    combine?: Joins["kind"],
   ): Stream<Out, Side> {
     checkName(id, "operator id");
     if (process !== undefined) checkFunction(id, "process", process);
@@ -170,16 +175,16 @@ export class WindowedStream<
           "slide or step",
       );
     }
-    if (combine && resolved.kind !== "aligned") {
+    if (combine !== undefined && resolved.kind !== "aligned") {
       refuseCombine(
         id,
         "is for tumbling, sliding, cumulating and calendar windows: others follow from single records",
       );
     }
-    if (combine && lateTag !== undefined) {
+    if (combine !== undefined && lateTag !== undefined) {
       refuseCombine(id, "joins records, and lateOutput gives single ones: leave out one of the two");
     }
-    if (combine && triggered !== undefined) {
+    if (combine !== undefined && triggered !== undefined) {
       refuseCombine(
         id,
         "joins records, and trigger, retract and states are about single ones: leave out one of the two",
@@ -208,7 +213,7 @@ function operatorOf(
   id: string,
   definition: WindowDefinition,
   resolved: ResolvedWindows,
-  combine: boolean,
+  combine: Joins["kind"] | undefined,
 ): OperatorDefinition {
   switch (resolved.kind) {
     case "aligned":

@@ -1,6 +1,6 @@
 /** Which state of one graph fits another, and what each subtask gets of it. */
 import { describe, expect, it } from "vitest";
-import type { GraphPlan, TtlPlan } from "../../../machines/protocol.ts";
+import type { GraphPlan, Manifest, TtlPlan } from "../../../machines/protocol.ts";
 import { planRestore, snapshotsFor } from "../../../src/job/restore/restore-plan.ts";
 import { ownerOf } from "../../../src/state/key-groups.ts";
 import { before, count, manifest, one, plan, sink, source, subtasks } from "./checkpointed-job.ts";
@@ -302,5 +302,36 @@ describe("records that lay on an edge", () => {
         /^3 records lay on edge one-count from subtask 0 to 1, which rescale does not connect: /,
       ),
     ]);
+  });
+
+  it("are refused where accumulators are to come, and the other way round", () => {
+    const carrying = (accumulators: boolean) => ({
+      ...before,
+      edges: [
+        {
+          ...{ id: "one-count", from: "log", to: "count", partitioner: "hash" },
+          ...(accumulators && { accumulators: true as const }),
+        },
+      ],
+    });
+    const place = { bytes: 9, inline: null, object: null, offset: 0 };
+    const channels = [{ edge: "one-count", from: 0, to: 1, records: 3, ...place }];
+    const lying = {
+      ...manifest,
+      subtasks: subtasks.map((one) => (one.subtask === "count/1" ? { ...one, channels } : one)),
+    };
+    const problems = (was: boolean, is: boolean, state: Manifest = lying) =>
+      planRestore({ plan: carrying(was), splits: {}, manifest: state }, carrying(is), []).problems;
+    expect(problems(true, true)).toEqual([]);
+    expect(problems(true, false)).toEqual([
+      expect.stringMatching(
+        /^3 accumulators lay on edge one-count, and records travel there now: .*combine as it was/,
+      ),
+    ]);
+    expect(problems(false, true)).toEqual([
+      expect.stringMatching(/^3 records lay on edge one-count, and accumulators travel there now: /),
+    ]);
+    // Nothing lay there: the state of both is the same.
+    expect(problems(false, true, manifest)).toEqual([]);
   });
 });

@@ -332,6 +332,13 @@ describe("a changed graph", () => {
     expect(refusalOf(apart, chained)).toContain('operator "map" is chained into the vertex of "count"');
     expect(refusalOf(chained, apart)).toContain('operator "map" is chained to none in front of it');
     expect(refusalOf(apart, dealt)).toContain('records take edge "count-map" by hash');
+    const combining = {
+      ...dealt,
+      edges: dealt.edges.map((one) => ({ ...one, accumulators: true as const })),
+    };
+    expect(refusalOf(dealt, combining)).toContain(
+      'edge "count-map" carries accumulators, by combine, it carried records, without combine',
+    );
     expect(refusalOf(apart, dealt)).toContain("restore FILE --from checkpoint:word-count --fresh");
     expect(ask(existing("suspended", { plan: apart }), false, { plan: apart })).toHaveProperty("record");
   });

@@ -25,7 +25,7 @@ export const reduce: OperatorKind<ReduceOperator> = {
   describe: ({ reduce, combine }) => ({
     states: { [REDUCE_STATE]: stateTable() },
     ownStates: true,
-    ...(combine === true && { combine: { reduce } }),
+    ...(combine === true && { combine: { joins: { kind: "records" as const, reduce } } }),
   }),
   open({ key, reduce: call, lifecycle }, { id, checks, keyedState }, { main: downstream }) {
     const keyOf = stableKey(id, key, checks);

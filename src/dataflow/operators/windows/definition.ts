@@ -4,6 +4,7 @@ import type { StateRow, StateTable } from "../../../state/contract.ts";
 import type { StateDescriptors } from "../../../state/descriptor.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
 import type { OperatorDetails, Slices } from "../contract.ts";
+import type { Joins } from "../keyed/combine.ts";
 import type { KeySelector } from "../keyed/key-selector.ts";
 import type { Aggregation } from "./aggregation.ts";
 import { formerStates } from "./former/tables.ts";
@@ -32,8 +33,11 @@ export interface WindowDefinition {
 /** Windows that can be finished when the job has others. */
 export interface FinishableWindows extends WindowDefinition {
   readonly bounds: WindowBounds;
-  /** Records become one in front of the exchange. Default false. */
-  readonly combine?: boolean;
+  /**
+   * Records of one key and pane become one in front of the exchange: by `add`, which answers a record, or as an
+   * accumulator, which is merged here. Default: they do not.
+   */
+  readonly combine?: Joins["kind"] | undefined;
 }
 
 /** How many keys one slice of a firing has: a few microseconds of the engine's work. */
@@ -86,7 +90,7 @@ export function finishableDetails(
   states: StateDescriptors,
   keepsRecords: boolean,
 ): OperatorDetails {
-  const { bounds, time, allowedLateness, aggregation, combine = false, migrateWindows } = definition;
+  const { bounds, time, allowedLateness, aggregation, combine, migrateWindows } = definition;
   return {
     ...windowDetails(definition, {
       ...(migrateWindows === "finish-old" && formerStates),
@@ -98,7 +102,7 @@ export function finishableDetails(
       staysForLate: allowedLateness > 0,
       aggregates: aggregation !== undefined,
       keepsRecords,
-      combines: combine,
+      combines: combine !== undefined,
     },
   };
 }

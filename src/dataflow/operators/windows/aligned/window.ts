@@ -7,7 +7,7 @@ import { invariant } from "../../../../errors.ts";
 import { type StateDescriptors, stateTable } from "../../../../state/descriptor.ts";
 import type { EventTime } from "../../../time/event-time.ts";
 import type { OperatorKind, OperatorServices, Outputs } from "../../contract.ts";
-import type { Combine } from "../../keyed/combine.ts";
+import { type Combine, type Joins, keyOfAccumulator, mergingOf } from "../../keyed/combine.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
 import { Accumulators, type Contents, type ContentsOptions, PANES, RECORDS, Records } from "../contents.ts";
 import { type FinishableWindows, finishableDetails } from "../definition.ts";
@@ -20,7 +20,6 @@ import { FIRED } from "./fired-marks.ts";
 import { FIRINGS, PanedWindows } from "./paned.ts";
 import { SinglePaneWindows } from "./single-pane.ts";
 
-/** With `combine`, records of one key and pane become one in front of the exchange; what joins two is `add`. */
 export interface AlignedWindowDefinition extends FinishableWindows {
   readonly windows: AlignedWindows;
 }
@@ -29,16 +28,26 @@ export const alignedWindow: OperatorKind<AlignedWindowDefinition> = {
   name: "window",
   describe: (definition) => ({
     ...finishableDetails(definition, statesOf(definition), keepsRecords(definition)),
-    ...(definition.combine === true && { combine: combineOf(definition) }),
+    ...(definition.combine !== undefined && { combine: combineOf(definition, definition.combine) }),
+    // What is chained in front of it would hand on records.
+    ...(definition.combine === "accumulators" && { beginsVertex: true }),
   }),
   open: (definition, services, outputs) =>
     openInTime(definition, services, (time) => openAt(definition, services, outputs, time)),
 };
 
 /** By the clock, records that travel together come to the same window. */
-function combineOf({ aggregation, time, windows }: AlignedWindowDefinition): Combine {
+function combineOf({ aggregation, time, windows }: AlignedWindowDefinition, kind: Joins["kind"]): Combine {
   invariant(aggregation !== undefined, "only what is aggregated can be combined");
-  return { reduce: aggregation.add, ...(time === "event" && { panes: windows }) };
+  const joins: Joins = kind === "records" ? { kind, reduce: aggregation.add } : { kind, aggregation };
+  return { joins, ...(time === "event" && { panes: windows }) };
+}
+
+/** The definition for what comes out of the exchange. */
+function receiving(definition: AlignedWindowDefinition): AlignedWindowDefinition {
+  const { aggregation, combine } = definition;
+  if (combine !== "accumulators" || aggregation === undefined) return definition;
+  return { ...definition, key: keyOfAccumulator, aggregation: mergingOf(aggregation) };
 }
 
 function openAt(
@@ -47,17 +56,18 @@ function openAt(
   outputs: Outputs,
   time: EventTime,
 ): TimedWindows {
-  const { key, windows, process, allowedLateness, lateTag } = definition;
+  const { windows, process, allowedLateness, lateTag } = definition;
+  const receiver = receiving(definition);
   const state = keyedState();
   const lateOutput = lateTag === undefined ? undefined : outputs.tagged(lateTag);
   const options = { operator: id, state, checks };
   const parts = {
     operator: id,
-    keyOf: stableKey(id, key, checks),
+    keyOf: stableKey(id, receiver.key, checks),
     windows,
     state,
     time,
-    contents: contentsOf(definition, options),
+    contents: contentsOf(receiver, options),
     late: new LateRecords(id, time, lateOutput),
     output: new WindowOutput({ operator: id, outputs, process }),
   };
