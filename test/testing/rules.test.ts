@@ -8,7 +8,7 @@ import {
   tumblingWindows,
   type WindowAssigner,
 } from "../../src/index.ts";
-import { createTestHarness } from "../../src/testing/index.ts";
+import { createTestHarness, type TestHarness } from "../../src/testing/index.ts";
 import { testSink, testSource } from "../job/connectors.ts";
 
 interface Item {
@@ -181,5 +181,57 @@ describe("requests", () => {
     expect(attempts).toEqual([1, 2, 3]);
     expect(harness.timedOutput("out")).toEqual([{ value: "a", timestamp: 1 }]);
     await harness.close();
+  });
+
+  test("of a full queue are in a snapshot, and are made again under the same ids, in order, those that wait too", async () => {
+    const asking = () => {
+      const calls: string[] = [];
+      const waiting: (() => void)[] = [];
+      const job = defineJob("asking", {}, (builder) => {
+        keyed(builder)
+          .async("ask", {
+            mode: "ordered",
+            capacity: 2,
+            request: ({ key, at }, { id }) => {
+              calls.push(`${key}${at} ${id}`);
+              return new Promise<string>((resolve) => waiting.push(() => resolve(`${key}${at}`)));
+            },
+          })
+          .sink("out", testSink());
+      });
+      const answerAll = async (harness: TestHarness): Promise<unknown[]> => {
+        const out: unknown[] = [];
+        while (waiting.length > 0) {
+          for (const answer of waiting.splice(0)) answer();
+          await harness.settle();
+          out.push(...harness.output("out"));
+        }
+        return out;
+      };
+      return { job, calls, answerAll };
+    };
+    const items = [1, 2, 3, 4, 5].map((at) => ({ key: at % 2 === 0 ? "even" : "odd", at }));
+    const all = ["odd1", "even2", "odd3", "even4", "odd5"];
+
+    const straight = asking();
+    const reference = await createTestHarness(straight.job);
+    for (const item of items) await reference.push("items", item);
+    expect(straight.calls.length).toBe(2);
+    expect(await straight.answerAll(reference)).toEqual(all);
+    await reference.close();
+
+    const cut = asking();
+    const first = await createTestHarness(cut.job);
+    for (const item of items) await first.push("items", item);
+    const snapshot = first.snapshot();
+    await first.close();
+    expect(first.output("out")).toEqual([]);
+    const repeated = asking();
+    const second = await createTestHarness(repeated.job, { restore: snapshot });
+    expect(repeated.calls).toEqual(cut.calls);
+    expect(await repeated.answerAll(second)).toEqual(all);
+    expect(repeated.calls).toEqual(straight.calls);
+    expect(new Set(repeated.calls).size).toBe(5);
+    await second.close();
   });
 });

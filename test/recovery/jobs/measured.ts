@@ -1,6 +1,6 @@
 /**
- * The job of the test of whole jobs in event time: a fast and a slow source that are aligned; values that expire by both
- * clocks; windows whose results change, by count and by a continuous trigger; a coGroup; a versioned join.
+ * The job of the test of whole jobs in event time: a fast and a slow source that are aligned; values that expire by
+ * both clocks; windows whose results change, by count and by a continuous trigger; a coGroup; a versioned join.
  */
 import {
   boundedOutOfOrderness,
