@@ -21,30 +21,68 @@ export type JoinWindowOptions<Tag extends string = never> = Pick<
   "allowedLateness" | "lateOutput" | "trigger" | "endOfInput" | "migrateWindows"
 >;
 
-/** Two keyed streams; `window` says which of their records meet. */
-export class WindowJoin<Left, Right, K extends Key> {
-  readonly #streams: JoinedStreams;
+type SidedFunction = (
+  lefts: readonly unknown[],
+  rights: readonly unknown[],
+  context: WindowContext,
+) => unknown;
+
+/** Two keyed streams that are to be divided into windows. */
+abstract class TwoSides {
+  protected readonly streams: JoinedStreams;
 
   constructor(streams: JoinedStreams) {
+    this.streams = streams;
+  }
+}
+
+/** Windows over the records of both sides. */
+abstract class SidedWindows {
+  readonly #streams: JoinedStreams;
+  readonly #assigner: WindowAssigner<never>;
+  readonly #options: JoinWindowOptions<string> | undefined;
+
+  constructor(
+    streams: JoinedStreams,
+    assigner: WindowAssigner<never>,
+    options: JoinWindowOptions<string> | undefined,
+  ) {
     this.#streams = streams;
+    this.#assigner = assigner;
+    this.#options = options;
   }
 
+  protected run<Out, Side>(
+    id: string,
+    call: SidedFunction,
+    options: OperatorOptions | undefined,
+  ): Stream<Out, Side> {
+    const { leftKey, rightKey, add } = this.#streams;
+    const key = ({ side, value }: SidedRecord) => (side === "left" ? leftKey(value) : rightKey(value));
+    const windowed = new WindowedStream<SidedRecord, Key, string>(
+      ofValues(this.#assigner),
+      this.#options,
+      key as KeySelector,
+      (windows, options) => add(defineOperator(kinds.windowJoin, id, { windows }), options),
+    );
+    const both = (records: readonly SidedRecord[], context: WindowContext) =>
+      call(valuesOf(records, "left"), valuesOf(records, "right"), context);
+    return windowed.process(id, both as never, options) as unknown as Stream<Out, Side>;
+  }
+}
+
+/** Two keyed streams; `window` says which of their records meet. */
+export class WindowJoin<Left, Right, K extends Key> extends TwoSides {
   /** Divides the records of both streams into windows, as at a keyed stream. */
   window<Tag extends string = never>(
     assigner: WindowAssigner<Left | Right>,
     options?: JoinWindowOptions<Tag>,
   ): WindowedJoin<Left, Right, K, Tag> {
-    return new WindowedJoin(new SidedWindows(this.#streams, assigner, options));
+    return new WindowedJoin(this.streams, assigner, options);
   }
 }
 
-export class WindowedJoin<Left, Right, K extends Key, Tag extends string> {
-  readonly #windows: SidedWindows;
-
-  constructor(windows: SidedWindows) {
-    this.#windows = windows;
-  }
-
+export class WindowedJoin<Left, Right, K extends Key, Tag extends string> extends SidedWindows {
   /**
    * Calls `join` for each pair in a window, the records of the left stream in the outer loop. What it returns is
    * emitted, unless it is undefined; `context.emit` emits any number. A window in which one side is empty emits
@@ -64,34 +102,22 @@ export class WindowedJoin<Left, Right, K extends Key, Tag extends string> {
           if (returned !== undefined) context.emit(returned);
         }
     };
-    return this.#windows.process(id, pairs, options);
+    return this.run(id, pairs, options);
   }
 }
 
 /** Two keyed streams; `window` says which of their records belong together. */
-export class CoGroup<Left, Right, K extends Key> {
-  readonly #streams: JoinedStreams;
-
-  constructor(streams: JoinedStreams) {
-    this.#streams = streams;
-  }
-
+export class CoGroup<Left, Right, K extends Key> extends TwoSides {
   /** Divides the records of both streams into windows, as at a keyed stream. */
   window<Tag extends string = never>(
     assigner: WindowAssigner<Left | Right>,
     options?: JoinWindowOptions<Tag>,
   ): WindowedCoGroup<Left, Right, K, Tag> {
-    return new WindowedCoGroup(new SidedWindows(this.#streams, assigner, options));
+    return new WindowedCoGroup(this.streams, assigner, options);
   }
 }
 
-export class WindowedCoGroup<Left, Right, K extends Key, Tag extends string> {
-  readonly #windows: SidedWindows;
-
-  constructor(windows: SidedWindows) {
-    this.#windows = windows;
-  }
-
+export class WindowedCoGroup<Left, Right, K extends Key, Tag extends string> extends SidedWindows {
   /**
    * Calls `group` once for each key and window that has a record of either side; the list of the other side may be
    * empty, so outer joins can be made of it. What it returns is emitted, unless it is undefined.
@@ -103,48 +129,7 @@ export class WindowedCoGroup<Left, Right, K extends Key, Tag extends string> {
     options?: OperatorOptions,
   ): Stream<Emitted<Out, Returned>, LateOutput<Left | Right, Tag>> {
     checkFunction(id, "process", group);
-    return this.#windows.process(id, group as SidedFunction, options);
-  }
-}
-
-type SidedFunction = (
-  lefts: readonly unknown[],
-  rights: readonly unknown[],
-  context: WindowContext,
-) => unknown;
-
-/** Windows over the records of both sides. */
-class SidedWindows {
-  readonly #streams: JoinedStreams;
-  readonly #assigner: WindowAssigner<never>;
-  readonly #options: JoinWindowOptions<string> | undefined;
-
-  constructor(
-    streams: JoinedStreams,
-    assigner: WindowAssigner<never>,
-    options: JoinWindowOptions<string> | undefined,
-  ) {
-    this.#streams = streams;
-    this.#assigner = assigner;
-    this.#options = options;
-  }
-
-  process<Out, Side>(
-    id: string,
-    run: SidedFunction,
-    options: OperatorOptions | undefined,
-  ): Stream<Out, Side> {
-    const { leftKey, rightKey, add } = this.#streams;
-    const key = ({ side, value }: SidedRecord) => (side === "left" ? leftKey(value) : rightKey(value));
-    const windowed = new WindowedStream<SidedRecord, Key, string>(
-      ofValues(this.#assigner),
-      this.#options,
-      key as KeySelector,
-      (windows, options) => add(defineOperator(kinds.windowJoin, id, { windows }), options),
-    );
-    const both = (records: readonly SidedRecord[], context: WindowContext) =>
-      run(valuesOf(records, "left"), valuesOf(records, "right"), context);
-    return windowed.process(id, both as never, options) as unknown as Stream<Out, Side>;
+    return this.run(id, group as SidedFunction, options);
   }
 }
 
