@@ -8,6 +8,10 @@
  * between the two is. Whatever has read the same records must have emitted the same number of hits. Not measured: a
  * network, replication, more than one stream.
  *
+ * `eventTimeRatio` says what timestamps and watermarks cost: both runs read whole bids from memory, and in one of them
+ * the source takes their timestamps and makes watermarks for events that are up to 5 s late, at the default interval.
+ * It is a ratio of the processor time for a record.
+ *
  * `checkpointOverhead` alone compares whole runs, from the first records to the last commit: without checkpoints all
  * output is published at the end, with them along the way, and only so both have done the same. What the steady middle
  * shows instead, where only one of the two publishes, is `checkpointOverheadSteady`.
@@ -102,6 +106,10 @@ const RUNNERS = {
     records: inMemory,
     run: job({ name: "engine-only", ...discard }, numbered("numbered-bids")),
   },
+  engineOnlyTimed: {
+    records: inMemory,
+    run: job({ name: "engine-only-timed", ...discard, timed: true }, numbered("numbered-bids")),
+  },
   engineOnlyTwoFields: {
     records: inMemory,
     run: job({ name: "engine-only-two-fields", ...discard }, numbered("numbered-pairs")),
@@ -114,7 +122,7 @@ interface Ratio extends Figure {
   readonly of: RunnerName;
   readonly to: RunnerName;
   /** Default: steady. */
-  readonly rate?: "committed";
+  readonly rate?: "committed" | "perCpu";
 }
 
 const RATIOS: readonly Ratio[] = [
@@ -126,6 +134,14 @@ const RATIOS: readonly Ratio[] = [
   { name: "checkpointOverheadDiscard", floor: 0.9, better: "higher", of: "discard", to: "discardOff" },
   { name: "twoWorkersRatio", floor: 0.7, better: "higher", of: "two", to: "one" },
   { name: "twoWorkersProjectedRatio", floor: 1, better: "higher", of: "twoProjected", to: "oneProjected" },
+  {
+    name: "eventTimeRatio",
+    aim: 0.95,
+    better: "higher",
+    of: "engineOnlyTimed",
+    to: "engineOnly",
+    rate: "perCpu",
+  },
 ];
 
 interface Rate extends Figure {
@@ -166,8 +182,10 @@ export async function measureThroughput(
   const each = (name: RunnerName, of: (pace: Run) => number) => paces.get(name)!.map(of);
   return [
     ...ratios.map((ratio) => {
-      const rateOf = (pace: Run) =>
-        ratio.rate === "committed" ? pace.committedPerSecond! : pace.recordsPerSecond;
+      const rateOf = (pace: Run): number => {
+        if (ratio.rate === "perCpu") return 1 / pace.cpuUsPerRecord;
+        return ratio.rate === "committed" ? pace.committedPerSecond! : pace.recordsPerSecond;
+      };
       const to = each(ratio.to, rateOf);
       return { ...ratio, samples: each(ratio.of, rateOf).map((rate, i) => rate / to[i]!) };
     }),

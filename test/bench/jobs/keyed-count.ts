@@ -1,5 +1,6 @@
 /** Workload W1 as a job, in all its variants (variant.ts). */
 import {
+  boundedOutOfOrderness,
   defineJob,
   generatorSource,
   jetstreamSink,
@@ -34,6 +35,11 @@ const variant = variantOfEnvironment();
 const { name, input, ratePerSecond, parallelism, intervalMs } = variant;
 const progress = new Progress();
 
+const EVENT_TIME = {
+  timestamp: (bid: Used) => (bid as Bid<Bidder>).dateTime,
+  watermarks: boundedOutOfOrderness("5 s"),
+};
+
 export default defineJob(
   name,
   {
@@ -52,7 +58,7 @@ export default defineJob(
       });
       bids = job.source("bids", shapedSource(source, { end: input.end })).flatMap("unpack", (frame) => frame);
     } else {
-      bids = job.source("bids", source(variant));
+      bids = job.source("bids", source(variant), variant.timed === true ? EVENT_TIME : {});
     }
     if (variant.projected === true) bids = bids.map("project", ({ bidder, price }) => ({ bidder, price }));
     bids

@@ -25,6 +25,8 @@ export interface Variant {
     /** Made on the way, key and price only, so that nothing but state takes memory; never ends. */
     | { readonly kind: "light"; readonly keys: number };
   readonly ratePerSecond?: number;
+  /** Whole bids have timestamps, and the source makes watermarks. */
+  readonly timed?: boolean;
   /** Only key and price go on behind the source. */
   readonly projected?: boolean;
   readonly sink: "jetstream" | "discard";

@@ -1,11 +1,12 @@
 /**
  * What timers cost, and what 10^6 of them do to everything else when they are due at once, without transport:
- * `npx tsc -b && node --expose-gc dist/test/bench/micro/timers.js [TIMERS]`.
+ * `npx tsc -b && node --expose-gc dist/test/bench/micro/timers.js [TIMERS [ROUNDS]]`.
  *
  * A keyed operator with timers, in the turns of a subtask. Registering and firing are told by processor time; the
- * delays of the event loop, the wait of a barrier and the pause of a cut by the wall clock, so that they mean something
- * on a quiet machine only. While the timers fire a barrier comes every 50 ms, and snapshots are taken and encoded
- * beside them, one at a time. Not measured: channels, uploads, what a user's onTimer does.
+ * delays of the event loop, the wait of a barrier and the pause of a cut by the wall clock, so that they mean
+ * something on a quiet machine only, or with `chrt -r 1` in front. Each figure is the median of the rounds, with the
+ * least and the greatest. The cases alternate. While the timers fire a barrier comes every 50 ms, and snapshots are
+ * taken and encoded beside them, one at a time. Not measured: channels, uploads, what a user's onTimer does.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { systemClock } from "../../../src/clock.ts";
@@ -17,6 +18,7 @@ import { inRow, process as processing } from "../../support/graphs/operators.ts"
 
 const GROUPS = 128;
 const TIMERS = Number(process.argv[2] ?? 1_000_000);
+const ROUNDS = Number(process.argv[3] ?? 3);
 const BARRIER_EVERY_MS = 50;
 const TIME = 1_700_000_000_000;
 const MB = 1 << 20;
@@ -147,22 +149,50 @@ function storm(chain: Chain, left: () => number): Promise<Storm> {
   });
 }
 
-async function measure({ name, keyOf, timeOf }: Case): Promise<void> {
+interface Sample extends Omit<Storm, "loopMs"> {
+  readonly registerUs: number;
+  readonly bytes: number;
+  readonly loopP50Ms: number;
+  readonly loopP99Ms: number;
+  readonly loopMaxMs: number;
+}
+
+async function measure({ keyOf, timeOf }: Case): Promise<Sample> {
   const values = Array.from({ length: TIMERS }, (_, i): Keyed => ({ key: keyOf(i), time: timeOf(i) }));
   let left = TIMERS;
   const chain = chainWithTimers(() => left--);
   const beforeBytes = usedBytes();
   const registerUs = register(chain, values);
   const bytes = (usedBytes() - beforeBytes) / TIMERS;
-  const { fireUs, loopMs, barriers, barrierWaitMs, cutMs } = await storm(chain, () => left);
+  const { loopMs, ...rest } = await storm(chain, () => left);
   await chain.close();
-  const loop = `p50 ${loopMs.p50.toFixed(1)}, p99 ${loopMs.p99.toFixed(1)}, at most ${loopMs.max.toFixed(1)} ms`;
-  console.log(
-    `${name.padEnd(30)} register ${registerUs.toFixed(2)} µs, fire ${fireUs.toFixed(2)} µs, ${bytes.toFixed(0)} bytes a timer\n` +
-      `${"".padEnd(30)} loop ${loop}; ${barriers} barriers wait at most ${barrierWaitMs.toFixed(1)} ms, cut at most ${cutMs.toFixed(2)} ms`,
+  return { ...rest, registerUs, bytes, loopP50Ms: loopMs.p50, loopP99Ms: loopMs.p99, loopMaxMs: loopMs.max };
+}
+
+function told(samples: readonly Sample[], of: keyof Sample, digits: number): string {
+  const sorted = samples.map((sample) => sample[of]).sort((a, b) => a - b);
+  const [least, median, greatest] = [0, sorted.length >> 1, sorted.length - 1].map((i) =>
+    sorted[i]!.toFixed(digits),
   );
+  return `${median} (${least} to ${greatest})`;
 }
 
 if (globalThis.gc === undefined) console.log("without --expose-gc the bytes say nothing");
-for (const one of CASES) await measure(one);
+const samples = CASES.map((): Sample[] => []);
+for (let round = 0; round < ROUNDS; round++) {
+  for (const [i, one] of CASES.entries()) samples[i]!.push(await measure(one));
+}
+for (const [i, { name }] of CASES.entries()) {
+  const figure = (of: keyof Sample, digits = 1) => told(samples[i]!, of, digits);
+  console.log(name);
+  console.log(
+    `  register ${figure("registerUs", 2)} µs, fire ${figure("fireUs", 2)} µs, ${figure("bytes", 0)} bytes a timer`,
+  );
+  console.log(
+    `  loop p50 ${figure("loopP50Ms")}, p99 ${figure("loopP99Ms")}, at most ${figure("loopMaxMs")} ms`,
+  );
+  console.log(
+    `  ${figure("barriers", 0)} barriers wait at most ${figure("barrierWaitMs")} ms, cut at most ${figure("cutMs", 2)} ms`,
+  );
+}
 console.log(`memory of the process: ${(process.memoryUsage().rss / MB).toFixed(0)} MB`);
