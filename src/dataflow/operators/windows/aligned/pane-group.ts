@@ -4,8 +4,8 @@
  * Owns: which panes are merged how often, and the order of keys. Does not own: the rows (contents.ts), when a window
  * fires (paned.ts).
  *
- * - PG1 Each key has a slot, and what a window needs of it lies in columns by slot. A pane is a column of the slots
- *   that hold something in it. So a window that fires reads and changes memory that lies together.
+ * - PG1 Each key has a slot: some cells side by side, with all that a window needs of it. A pane is a column of the
+ *   slots that hold something in it. So a window reads memory once for each key, and changes it there.
  * - PG2 The panes are a queue of two stacks. Those in front are merged from the newest to the oldest, and each keeps
  *   what its slots came to without it; when a pane goes, that is put back. Those behind are merged one by one as they
  *   come. When the front has gone, what is behind turns over. So a row costs two merges and nothing for windows in
@@ -17,6 +17,18 @@ import { ABSENT } from "../../../../state/contract.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import { compareNames } from "../../../../state/name-order.ts";
 import type { Contents } from "../contents.ts";
+import { KeySlots } from "./key-slots.ts";
+
+/** The cells of a slot, counted from its number. */
+const KEY = 0;
+/** In how many columns it is. */
+const COUNT = 1;
+/** What the panes in front come to, and those behind; ABSENT: it holds nothing there. */
+const FRONT = 2;
+const BACK = 3;
+/** What all panes come to; ABSENT: that has changed since it was read. */
+const RESULT = 4;
+const WIDTH = 5;
 
 /** What the group holds in one pane: at the same places the slots, and what they hold where contents are merged. */
 interface PaneColumn {
@@ -33,20 +45,14 @@ export type ReadRow = (key: Key, pane: number) => unknown;
 export class PaneGroup {
   /** Slots of the keys that hold something, in the order of keys; changed by `order` and `drop` only. */
   inOrder: readonly number[] = [];
-  /** By slot. */
-  readonly keys: Key[] = [];
   private readonly contents: Contents;
-  private readonly slots = new Map<Key, number>();
+  private cells: unknown[] = [];
+  private slots = new KeySlots(this.cells);
   private free: number[] = [];
   /** Slots that are not in order yet. */
   private fresh: number[] = [];
-  /** By slot: in how many columns it is. */
-  private readonly counts: number[] = [];
-  /** By slot: what all panes come to; ABSENT: that has changed since it was read. */
-  private readonly results: unknown[] = [];
-  /** By slot: what the panes in front come to, and those behind; ABSENT: it holds nothing there. */
-  private readonly front: unknown[] = [];
-  private readonly back: unknown[] = [];
+  /** How many slots have been given since their numbers went by the order of keys. */
+  private given = 0;
   /** From the oldest pane. */
   private columns: PaneColumn[] = [];
   /** How many of them are in front. */
@@ -55,13 +61,17 @@ export class PaneGroup {
   private turning = 0;
   /** Slots that are to be merged anew. */
   private readonly changed = new Set<number>();
-  /** By slot, where contents are not merged, while a window fires: its panes, from the oldest. */
-  private lists: number[][] = [];
+  /** Where contents are not merged, while a window fires: the panes of each slot, from the oldest. */
+  private readonly lists = new Map<number, number[]>();
   /** In how many panes a key holds something, where panes stay for late records. */
   private readonly held = new Map<Key, number>();
 
   constructor(contents: Contents) {
     this.contents = contents;
+  }
+
+  keyAt(slot: number): Key {
+    return this.cells[slot + KEY] as Key;
   }
 
   get isEmpty(): boolean {
@@ -88,28 +98,28 @@ export class PaneGroup {
     column.slots.push(slot);
     column.values.push(ABSENT);
     column.saved.push(ABSENT);
-    this.counts[slot]!++;
+    this.count(slot, 1);
     this.changed.add(slot);
   }
 
   /** What a key holds in a pane that was taken has changed. */
   change(key: Key): void {
     const slot = this.slots.get(key);
-    if (slot !== undefined) this.changed.add(slot);
+    if (slot >= 0) this.changed.add(slot);
   }
 
   /** Takes a pane in, which is newer than all others. `values`: what the keys hold, where contents are merged. */
   take(pane: number, keys: readonly Key[], values: unknown[]): void {
-    const { contents, back, results, counts } = this;
+    const { contents, cells } = this;
     const slots: number[] = new Array(keys.length);
     for (let i = 0; i < keys.length; i++) {
       const slot = this.slotOf(keys[i]!);
       slots[i] = slot;
-      counts[slot]!++;
+      cells[slot + COUNT] = (cells[slot + COUNT] as number) + 1;
       if (!contents.isIncremental) continue;
-      const before = back[slot];
-      back[slot] = before === ABSENT ? values[i] : contents.merge(before, values[i]);
-      results[slot] = ABSENT;
+      const before = cells[slot + BACK];
+      cells[slot + BACK] = before === ABSENT ? values[i] : contents.merge(before, values[i]);
+      cells[slot + RESULT] = ABSENT;
     }
     this.columns.push({ pane, slots, values, saved: [] });
   }
@@ -124,12 +134,13 @@ export class PaneGroup {
 
   /** What all panes come to, where contents are merged. */
   read(slot: number): unknown {
-    const known = this.results[slot];
+    const { cells } = this;
+    const known = cells[slot + RESULT];
     if (known !== ABSENT) return known;
-    const front = this.front[slot];
-    const back = this.back[slot];
+    const front = cells[slot + FRONT];
+    const back = cells[slot + BACK];
     const merged = front === ABSENT ? back : back === ABSENT ? front : this.contents.merge(front, back);
-    this.results[slot] = merged;
+    cells[slot + RESULT] = merged;
     return merged;
   }
 
@@ -137,7 +148,7 @@ export class PaneGroup {
   readAll(slot: number): unknown {
     const { contents } = this;
     let held: unknown = ABSENT;
-    for (const pane of this.lists[slot]!) {
+    for (const pane of this.lists.get(slot)!) {
       contents.enter(pane);
       const later = contents.read();
       held = held === ABSENT ? later : contents.merge(held, later);
@@ -147,7 +158,7 @@ export class PaneGroup {
 
   /** Removes the current key's rows in panes before `start`, where contents are not merged. true: it has none left. */
   removeBefore(slot: number, start: number): boolean {
-    const panes = this.lists[slot]!;
+    const panes = this.lists.get(slot)!;
     while (panes.length > 0 && panes[0]! < start) {
       this.contents.enter(panes.shift()!);
       this.contents.remove();
@@ -157,58 +168,68 @@ export class PaneGroup {
 
   /** While a window fires: does it still have a row? Where contents are merged they go with the group. */
   hasRows(slot: number): boolean {
-    return this.lists.length === 0 || this.lists[slot]!.length > 0;
+    const panes = this.lists.get(slot);
+    return panes === undefined || panes.length > 0;
   }
 
   /** Calls `each` with the panes that start before `start`, and the keys that hold something in them. */
   forPanesBefore(start: number, each: (pane: number, keys: () => readonly Key[]) => void): void {
     for (const { pane, slots } of this.columns) {
       if (pane >= start) return;
-      each(pane, () => slots.map((slot) => this.keys[slot]!));
+      each(pane, () => slots.map((slot) => this.keyAt(slot)));
     }
   }
 
   /** Lets go of the panes that start before `start`. Answers the keys that hold nothing any more. */
   drop(start: number): readonly Key[] {
-    this.lists = [];
+    this.lists.clear();
     let gone = 0;
     while (gone < this.columns.length && this.columns[gone]!.pane < start) gone++;
-    if (gone === 0) return [];
-    const isFront = gone <= this.split;
-    let emptied = false;
-    for (const { slots, saved } of this.columns.splice(0, gone)) {
-      for (let i = 0; i < slots.length; i++) {
-        const slot = slots[i]!;
-        if (--this.counts[slot]! === 0) emptied = true;
-        this.results[slot] = ABSENT;
-        if (isFront) this.front[slot] = saved[i];
-      }
-    }
-    if (isFront) this.split -= gone;
-    else this.beginTurn();
-    return emptied ? this.releaseEmpty() : [];
+    const emptied = gone > 0 && this.dropColumns(gone) ? this.releaseEmpty() : [];
+    if (this.given * 2 > this.inOrder.length) this.renumber();
+    return emptied;
   }
 
   /** Turns the next column over. false: none is left. */
   turnSome(): boolean {
     if (this.turning === 0) return false;
-    const { front, contents } = this;
+    const { cells, contents } = this;
     const column = this.columns[--this.turning]!;
     const { slots, values } = column;
     const saved: unknown[] = new Array(slots.length);
     for (let i = 0; i < slots.length; i++) {
       const slot = slots[i]!;
-      const newer = front[slot];
+      const newer = cells[slot + FRONT];
       saved[i] = newer;
-      front[slot] = newer === ABSENT ? values[i] : contents.merge(values[i], newer);
+      cells[slot + FRONT] = newer === ABSENT ? values[i] : contents.merge(values[i], newer);
     }
     column.saved = saved;
     return true;
   }
 
+  /** Lets go of the oldest columns. true: slots have become empty. */
+  private dropColumns(gone: number): boolean {
+    const { cells } = this;
+    const isFront = gone <= this.split;
+    let emptied = false;
+    for (const { slots, saved } of this.columns.splice(0, gone)) {
+      for (let i = 0; i < slots.length; i++) {
+        const slot = slots[i]!;
+        if (this.count(slot, -1) === 0) emptied = true;
+        cells[slot + RESULT] = ABSENT;
+        if (isFront) cells[slot + FRONT] = saved[i];
+      }
+    }
+    if (isFront) this.split -= gone;
+    else this.beginTurn();
+    return emptied;
+  }
+
   private beginTurn(): void {
-    this.front.fill(ABSENT);
-    this.back.fill(ABSENT);
+    for (const slot of this.inOrder) {
+      this.cells[slot + FRONT] = ABSENT;
+      this.cells[slot + BACK] = ABSENT;
+    }
     this.split = this.contents.isIncremental ? this.columns.length : 0;
     this.turning = this.split;
   }
@@ -217,13 +238,14 @@ export class PaneGroup {
     const keys: Key[] = [];
     const left: number[] = [];
     for (const slot of this.inOrder) {
-      if (this.counts[slot]! > 0) {
+      if ((this.cells[slot + COUNT] as number) > 0) {
         left.push(slot);
         continue;
       }
-      keys.push(this.keys[slot]!);
-      this.slots.delete(this.keys[slot]!);
-      this.keys[slot] = "";
+      const key = this.keyAt(slot);
+      keys.push(key);
+      this.slots.delete(key);
+      this.cells.fill(undefined, slot, slot + WIDTH);
       this.free.push(slot);
     }
     this.inOrder = left;
@@ -231,19 +253,29 @@ export class PaneGroup {
   }
 
   private slotOf(key: Key): number {
-    return this.slots.get(key) ?? this.newSlot(key);
+    const slot = this.slots.get(key);
+    return slot >= 0 ? slot : this.newSlot(key);
   }
 
   private newSlot(key: Key): number {
-    const slot = this.free.pop() ?? this.keys.length;
-    this.slots.set(key, slot);
+    const { cells } = this;
+    const slot = this.free.pop() ?? cells.length;
     this.fresh.push(slot);
-    this.keys[slot] = key;
-    this.counts[slot] = 0;
-    this.results[slot] = ABSENT;
-    this.front[slot] = ABSENT;
-    this.back[slot] = ABSENT;
+    this.given++;
+    cells[slot + KEY] = key;
+    cells[slot + COUNT] = 0;
+    cells[slot + FRONT] = ABSENT;
+    cells[slot + BACK] = ABSENT;
+    cells[slot + RESULT] = ABSENT;
+    this.slots.add(key, slot);
     return slot;
+  }
+
+  /** Answers in how many columns the slot is now. */
+  private count(slot: number, more: number): number {
+    const count = (this.cells[slot + COUNT] as number) + more;
+    this.cells[slot + COUNT] = count;
+    return count;
   }
 
   /** The column of a pane that is not newer than all others. */
@@ -259,13 +291,13 @@ export class PaneGroup {
   }
 
   private orderFresh(): void {
-    const { keys, inOrder } = this;
-    const fresh = this.fresh.sort((a, b) => compareNames(keys[a]!, keys[b]!));
+    const { inOrder } = this;
+    const fresh = this.fresh.sort((a, b) => compareNames(this.keyAt(a), this.keyAt(b)));
     this.fresh = [];
     const merged: number[] = [];
     let known = 0;
     for (const slot of fresh) {
-      while (known < inOrder.length && compareNames(keys[inOrder[known]!]!, keys[slot]!) < 0) {
+      while (known < inOrder.length && compareNames(this.keyAt(inOrder[known]!), this.keyAt(slot)) < 0) {
         merged.push(inOrder[known++]!);
       }
       merged.push(slot);
@@ -274,30 +306,48 @@ export class PaneGroup {
     this.inOrder = merged;
   }
 
+  /** Slots lie in the order of keys: what a window reads in that order, the processor has then read ahead. */
+  private renumber(): void {
+    const { cells, columns, inOrder } = this;
+    this.cells = [];
+    this.slots = new KeySlots(this.cells);
+    this.free = [];
+    this.given = 0;
+    const numbers = new Map<number, number>();
+    for (const slot of inOrder) {
+      numbers.set(slot, this.cells.length);
+      for (let cell = slot; cell < slot + WIDTH; cell++) this.cells.push(cells[cell]);
+      this.slots.add(this.keyAt(numbers.get(slot)!), numbers.get(slot)!);
+    }
+    this.inOrder = inOrder.map((slot) => numbers.get(slot)!);
+    for (const { slots } of columns)
+      for (let i = 0; i < slots.length; i++) slots[i] = numbers.get(slots[i]!)!;
+  }
+
   private list(): void {
-    const lists: number[][] = this.keys.map(() => []);
-    for (const { pane, slots } of this.columns) for (const slot of slots) lists[slot]!.push(pane);
-    this.lists = lists;
+    const { lists } = this;
+    for (const slot of this.inOrder) lists.set(slot, []);
+    for (const { pane, slots } of this.columns) for (const slot of slots) lists.get(slot)!.push(pane);
   }
 
   private mergeChanged(read: ReadRow): void {
-    const { changed, columns, contents, front, back, split } = this;
+    const { changed, columns, contents, cells, split } = this;
     for (const slot of changed) {
-      front[slot] = ABSENT;
-      back[slot] = ABSENT;
-      this.results[slot] = ABSENT;
+      cells[slot + FRONT] = ABSENT;
+      cells[slot + BACK] = ABSENT;
+      cells[slot + RESULT] = ABSENT;
     }
     for (let at = split - 1; at >= 0; at--) {
       this.readChanged(columns[at]!, read, (slot, held, i) => {
-        const newer = front[slot];
+        const newer = cells[slot + FRONT];
         columns[at]!.saved[i] = newer;
-        front[slot] = newer === ABSENT ? held : contents.merge(held, newer);
+        cells[slot + FRONT] = newer === ABSENT ? held : contents.merge(held, newer);
       });
     }
     for (let at = split; at < columns.length; at++) {
       this.readChanged(columns[at]!, read, (slot, held) => {
-        const older = back[slot];
-        back[slot] = older === ABSENT ? held : contents.merge(older, held);
+        const older = cells[slot + BACK];
+        cells[slot + BACK] = older === ABSENT ? held : contents.merge(older, held);
       });
     }
   }
@@ -310,7 +360,7 @@ export class PaneGroup {
     for (let i = 0; i < slots.length; i++) {
       const slot = slots[i]!;
       if (!this.changed.has(slot)) continue;
-      values[i] = read(this.keys[slot]!, pane);
+      values[i] = read(this.keyAt(slot), pane);
       merge(slot, values[i], i);
     }
   }

@@ -310,8 +310,8 @@ export class PanedWindows implements OpenOperator {
     }
     pass.group = group;
     if (this.firings !== undefined) return;
-    const { inOrder, keys } = group;
-    const keyAt = (place: number): Key => keys[inOrder[place]!]!;
+    const { inOrder } = group;
+    const keyAt = (place: number): Key => group.keyAt(inOrder[place]!);
     pass.fired = this.fired.countFired(pass.keyGroup, inOrder.length, keyAt, pass.end);
   }
 
@@ -342,7 +342,7 @@ export class PanedWindows implements OpenOperator {
 
   private fireKeys(group: PaneGroup, pass: Pass): void {
     const { contents, output } = this.parts;
-    const { inOrder, keys } = group;
+    const { inOrder } = group;
     const { firing } = pass;
     const to = Math.min(inOrder.length, pass.at + KEYS_PER_SLICE);
     while (pass.at < to) {
@@ -350,7 +350,7 @@ export class PanedWindows implements OpenOperator {
       const slot = inOrder[place]!;
       const held = this.heldAt(group, slot, pass, place >= pass.fired);
       if (held === ABSENT) continue;
-      firing.key = keys[slot]!;
+      firing.key = group.keyAt(slot);
       if (this.firings !== undefined) firing.index = this.countFiring(firing.key, pass.end);
       output.fire(contents, held, firing);
     }
@@ -361,7 +361,7 @@ export class PanedWindows implements OpenOperator {
     const { operator, state, contents } = this.parts;
     try {
       if (contents.isIncremental && this.firings === undefined) return isLeft ? group.read(slot) : ABSENT;
-      state.setCurrentKey(group.keys[slot]!);
+      state.setCurrentKey(group.keyAt(slot));
       const isDue = this.firings === undefined ? isLeft : this.fired.fireOwn(pass.end);
       if (contents.isIncremental) return isDue ? group.read(slot) : ABSENT;
       const held = isDue ? group.readAll(slot) : ABSENT;
@@ -402,7 +402,7 @@ export class PanedWindows implements OpenOperator {
     let place = to - 1;
     while (place >= 0 && !group.hasRows(group.inOrder[place]!)) place--;
     if (place < 0) return;
-    this.state.setCurrentKey(group.keys[group.inOrder[place]!]!);
+    this.state.setCurrentKey(group.keyAt(group.inOrder[place]!));
     this.fired.raise(end);
   }
 
