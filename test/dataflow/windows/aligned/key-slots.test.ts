@@ -1,8 +1,8 @@
 /** The slots of keys against a Map. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { KeySlots } from "../../../src/dataflow/operators/windows/aligned/key-slots.ts";
-import type { Key } from "../../../src/state/descriptor.ts";
+import { KeySlots } from "../../../../src/dataflow/operators/windows/aligned/key-slots.ts";
+import type { Key } from "../../../../src/state/descriptor.ts";
 
 const key: fc.Arbitrary<Key> = fc.oneof(
   { weight: 6, arbitrary: fc.integer({ min: -40, max: 40 }) },

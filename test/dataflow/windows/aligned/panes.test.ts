@@ -1,8 +1,8 @@
 /** Windows that share panes, against all records of each window: whatever is late, goes, and comes again. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { cumulateWindows, slidingWindows, type WindowAssigner } from "../../../src/index.ts";
-import { WindowChain, windowOperator } from "./window-chain.ts";
+import { cumulateWindows, slidingWindows, type WindowAssigner } from "../../../../src/index.ts";
+import { WindowChain, windowOperator } from "../window-chain.ts";
 
 interface Bounds {
   readonly pane: number;
