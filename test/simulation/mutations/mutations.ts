@@ -67,12 +67,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "for (const value of before.slice(1)) this.downstream(",
   },
   {
-    name: "what is late for a join by version goes nowhere",
-    file: "src/dataflow/operators/joins/versioned-join.ts",
-    find: 'late.refuse(value, timestamp, "late");',
-    replace: "",
-  },
-  {
     name: "records do not wait for rules",
     file: "src/dataflow/operators/joins/port-wait.ts",
     find: "return this.#isOver ? [] : this.#held;",

@@ -8,7 +8,9 @@ import { isWorthIt } from "./further-kinds.ts";
 
 const COMBINED_SHARE = 0.5;
 const RELAY_SHARE = 0.15;
-const WAIT_SHARE = 0.6;
+const WAIT_SHARE = 0.9;
+const RULES_SHARE = 0.35;
+const BECOME_RULES: readonly string[] = ["total", "collection", "reduce", "count"];
 const BECOME_RELAYS: readonly string[] = ["every", "first", "rounds", "count"];
 
 export function withMoreKinds(drawn: DrawnJob, random: Random): DrawnJob {
@@ -19,8 +21,22 @@ export function withMoreKinds(drawn: DrawnJob, random: Random): DrawnJob {
       job = withOperator(job, { ...operator, kind: "combined" });
     if (BECOME_RELAYS.includes(operator.kind) && random.next() < RELAY_SHARE) job = withRelay(job, operator);
   }
+  for (const operator of job.operators)
+    if (BECOME_RULES.includes(operator.kind) && random.next() < RULES_SHARE)
+      job = besideRules(random, job, operator);
   const rules = job.operators.find(({ kind }) => kind === "rules");
   return rules === undefined || random.next() >= WAIT_SHARE ? job : withWait(random, job, rules);
+}
+
+/** The rules are items of a source that does not lead to the operator. */
+function besideRules(random: Random, job: DrawnJob, operator: DrawnOperator): DrawnJob {
+  const held = sourcesBehind(job, operator.ports.flat());
+  const others = job.sources.filter((source) => !held.includes(source));
+  if (others.length === 0) return job;
+  const rules = [{ from: random.pick(others).id, exchange: "forward" }] as const;
+  const ports = [operator.ports[0]!, rules];
+  const other = withOperator(job, { ...operator, kind: "rules", ports } as DrawnOperator);
+  return isWorthIt(job, other) ? other : job;
 }
 
 const isOneByOne = ({ options }: DrawnJob): boolean =>
@@ -45,7 +61,7 @@ function withWait(random: Random, job: DrawnJob, rules: DrawnOperator): DrawnJob
   ];
   const isApart = awaited.every((source) => !held.includes(source));
   const isAligned = job.sources.some(({ time }) => time?.alignment !== undefined);
-  const stays = job.sources.every(({ retention }) => retention === undefined);
+  const stays = awaited.every(({ retention }) => retention === undefined);
   if (!isOneByOne(job) || !isApart || isAligned || !stays) return job;
   const allEnd = awaited.every(({ bounded }) => bounded);
   const willCome = expectedInputs(job, rules.id)[1]!.items.length > 0;

@@ -17,6 +17,7 @@ import { expectedInputs } from "../oracle/oracle.ts";
 
 const TIMED_SHARE = 0.5;
 const JOIN_SHARE = 0.6;
+const PASSING_SHARE = 0.3;
 const ALIGNED_SHARE = 0.15;
 const RESTAMPED_SHARE = 0.4;
 const RESTAMPED: readonly DrawnOperator["kind"][] = ["map", "filter", "flatMap"];
@@ -37,8 +38,10 @@ export function withTimeKinds(drawn: DrawnJob, random: Random): DrawnJob {
       if (random.next() < JOIN_SHARE) job = firstWorthIt(job, otherJoins(random, job, operator));
       continue;
     }
+    const mayPass = UNTIMED.includes(operator.kind) && random.next() < PASSING_SHARE;
     const mayPause = UNTIMED.includes(operator.kind) && random.next() < PAUSE_SHARE;
     const others = [
+      ...(mayPass ? [passing(random, job, operator)] : []),
       ...(random.next() < TIMED_SHARE ? otherTimed(random, job, operator) : []),
       ...(mayPause ? [withOperator(job, { ...operator, kind: "pause" })] : []),
     ];
@@ -76,6 +79,16 @@ function otherJoins(random: Random, job: DrawnJob, operator: KeyedOperator): Dra
     const other = { ...operator, kind } as KeyedOperator;
     if (!isAmong(JOIN_KINDS, kind)) return withOperator(job, other);
     return withSideSink(random, withOperator(job, { ...other, tellsLate: true }), operator, "late");
+  });
+}
+
+/** Beside a source as the other side. */
+function passing(random: Random, job: DrawnJob, operator: KeyedOperator): DrawnJob {
+  const other = [{ from: random.pick(job.sources).id, exchange: "forward" }] as const;
+  return withOperator(job, {
+    ...operator,
+    kind: random.pick(PASSING_KINDS),
+    ports: [operator.ports[0]!, other],
   });
 }
 
