@@ -151,7 +151,7 @@ export const wires = {
     "store.savepointEntry",
     ["request/$request"],
     "savepoint.recorded",
-    later(["checkpointId"], ["request", "location"]),
+    later(["checkpointId"], ["request", "location", "completed"]),
   ),
   "job.failed": wire("job", "report.failure", ["request/*"], "job.failed", later(["where", "reason"], [])),
   "job.ended": wire("job", "release.job", ["request/*"], "job.ended", later(["status"], [])),

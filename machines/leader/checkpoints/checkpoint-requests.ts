@@ -13,9 +13,11 @@ export const isSuspension = ({ reason }: CheckpointRequest): boolean => reason =
 /** The savepoint that a job stops with. */
 export const isOfStop = ({ reason }: Pick<CheckpointRequest, "reason">): boolean =>
   reason === "stop" || reason === "drain";
+/** The savepoint that a job is canceled with. */
+export const isOfCancel = ({ reason }: CheckpointRequest): boolean => reason === "cancel";
 /** Once it is asked for, the interval rests. */
 export const endsTheJob = (request: CheckpointRequest): boolean =>
-  isOfTheEnd(request) || isOfStop(request) || request.reason === "cancel";
+  isOfTheEnd(request) || isOfStop(request) || isOfCancel(request);
 
 function rank(request: CheckpointRequest): number {
   if (isSuspension(request)) return 0;

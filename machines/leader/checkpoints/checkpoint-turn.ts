@@ -4,7 +4,14 @@
  */
 
 import type { CheckpointRequest } from "../../protocol.ts";
-import { isOfStop, isOfTheEnd, isPeriodic, isSavepoint, isSuspension } from "./checkpoint-requests.ts";
+import {
+  isOfCancel,
+  isOfStop,
+  isOfTheEnd,
+  isPeriodic,
+  isSavepoint,
+  isSuspension,
+} from "./checkpoint-requests.ts";
 
 /** What holds checkpoints back that are due (G6, G9). */
 export type Hold = "some-subtasks-ended" | "cleanup";
@@ -46,7 +53,9 @@ export function isStartable(context: Turn): boolean {
   const { queue, pending, maxConcurrent, cleaning, pausing, retrying } = context;
   const [next] = queue;
   if (next === undefined || cleaning > maxConcurrent) return false;
-  if (pending.some(({ request }) => isOfStop(request))) return false;
+  // What was decided behind it would be committed, and the savepoint would not have it (P38).
+  if (pending.some(({ request }) => isOfStop(request) || (isOfCancel(request) && !isSuspension(next))))
+    return false;
   if ((pausing && isPeriodic(next)) || (retrying && isOfTheEnd(next))) return false;
   const savepoints = pending.filter(({ request }) => isSavepoint(request)).length;
   const free = (counted: number) => counted < maxConcurrent;

@@ -97,6 +97,11 @@ export function whyAborted(
 export const startedSince = (job: string, location: string | null): string =>
   `it is at ${location}, and job ${job} was started again since: that one is left alone`;
 
+/** `completed`: a checkpoint that was decided after the savepoint was cut. */
+export const goneOnBehind = (job: string, location: string | null, completed: number): string =>
+  `it is at ${location}, but job ${job} has completed checkpoint ${completed} behind it, and goes on: a job that went ` +
+  "on from the savepoint would write again what is committed since; ask again";
+
 export const endedOtherwise = (job: string, location: string | null, status: JobStatus): string =>
   `it is at ${location}, but job ${job} is ${status} now, and its last transactions may not be ` +
   "committed; start it again, so that it commits them, before you go on from the savepoint";

@@ -39,6 +39,8 @@ export interface RecordedSavepoint {
   readonly location: string | null;
   /** The job that took it was not submitted again since. */
   readonly ofThisLife: boolean;
+  /** The latest decided checkpoint. */
+  readonly completed: number;
 }
 
 /** What the leader knows when a client asks. */
@@ -89,6 +91,8 @@ export type RequestEvent =
       readonly request: string;
       readonly checkpointId: number;
       readonly location: string | null;
+      /** The latest decided checkpoint: a later one than the savepoint, if the job has failed meanwhile. */
+      readonly completed: number;
     }
   | { readonly type: "job.failed"; readonly where: string; readonly reason: string }
   | { readonly type: "job.ended"; readonly status: JobStatus }

@@ -11,14 +11,15 @@
  * Q2  What is refused at once was not taken: nothing is remembered of it, and it is looked at anew when it is asked
  *     again.
  * Q3  A savepoint that the record names under the request is never taken again, also by a leader that has just begun.
- * Q4  A savepoint with which the job is to end has its outcome with that end, not before.
+ * Q4  A savepoint with which the job is to end has its outcome with that end, not before. The job does not end with a
+ *     savepoint behind which it has decided more: that is committed, and the savepoint does not have it (P38).
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "../../effects.ts";
 import type { CheckpointReason } from "../../protocol.ts";
 import { isTerminal } from "../../record.ts";
 import { reasonInWords } from "../../words.ts";
-import { endedOtherwise, requestRefusal, startedSince, whyAborted } from "./refusals.ts";
+import { endedOtherwise, goneOnBehind, requestRefusal, startedSince, whyAborted } from "./refusals.ts";
 import type {
   AskedFacts,
   JobFacts,
@@ -32,6 +33,8 @@ interface Context extends RequestInput {
   /** What serves it; 0: none does yet. */
   readonly checkpointId: number;
   readonly location: string | null;
+  /** The latest decided checkpoint, when the record named the savepoint. */
+  readonly completed: number;
   readonly failure: string;
 }
 
@@ -75,13 +78,19 @@ const machine = setup({
     }),
     noteRecorded: assign(({ event }) => {
       const recorded = event.type === "request.asked" ? event.facts.recorded : null;
-      return recorded === null ? {} : { checkpointId: recorded.checkpointId, location: recorded.location };
+      if (recorded === null) return {};
+      const { checkpointId, location, completed } = recorded;
+      return { checkpointId, location, completed };
     }),
-    noteSavepoint: assign(({ event }) =>
-      event.type === "checkpoint.decided" || event.type === "savepoint.recorded"
-        ? { checkpointId: event.checkpointId, location: event.location }
-        : {},
-    ),
+    noteSavepoint: assign(({ event }) => {
+      if (event.type !== "checkpoint.decided" && event.type !== "savepoint.recorded") return {};
+      const { checkpointId, location } = event;
+      return {
+        checkpointId,
+        location,
+        completed: event.type === "checkpoint.decided" ? checkpointId : event.completed,
+      };
+    }),
     /** The newer checkpoint holds all that this one would have held (P47). */
     noteNewer: assign(({ event }) =>
       event.type === "request.aborted" ? { checkpointId: event.completed } : {},
@@ -103,6 +112,9 @@ const machine = setup({
         : {},
     ),
     failLeftAlone: assign(({ context: { job, location } }) => ({ failure: startedSince(job, location) })),
+    failGoneOn: assign(({ context: { job, location, completed } }) => ({
+      failure: goneOnBehind(job, location, completed),
+    })),
     failOtherEnd: assign(({ context, event }) => ({
       failure: endedOtherwise(context.job, context.location, jobIn({ context, event }).status ?? "failed"),
     })),
@@ -116,6 +128,7 @@ const machine = setup({
     goesOn: ({ context }) => context.followedBy === "go-on",
     subsumed: ({ event }) => event.type === "request.aborted" && event.reason === "subsumed",
     leftAlone: (facts) => isOfAnotherLife(facts),
+    goneOn: ({ context }) => context.completed > context.checkpointId,
     endedAsAsked: (facts) =>
       jobIn(facts).status === (facts.context.followedBy === "cancel" ? "canceled" : "stopped"),
     endedOtherwise: (facts) => jobIn(facts).ended === true,
@@ -158,7 +171,7 @@ const askForCheckpoint = {
 export const requestMachine = machine.createMachine({
   id: "request",
   options: { maxIterations: 20 },
-  context: ({ input }) => ({ ...input, checkpointId: 0, location: null, failure: "" }),
+  context: ({ input }) => ({ ...input, checkpointId: 0, location: null, completed: 0, failure: "" }),
   initial: "asked",
   states: {
     asked: {
@@ -211,6 +224,7 @@ export const requestMachine = machine.createMachine({
         { guard: "leftAlone", target: "remembered.failed", actions: "failLeftAlone" },
         { guard: "endedAsAsked", target: "remembered.completed" },
         { guard: "endedOtherwise", target: "remembered.failed", actions: "failOtherEnd" },
+        { guard: "goneOn", target: "remembered.failed", actions: "failGoneOn" },
         // A leader that has taken over knows of the savepoint, not of what was to follow it.
         { guard: "cancels", target: "awaitingEnd", actions: askForCancel },
         { target: "awaitingEnd" },

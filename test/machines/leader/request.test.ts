@@ -27,9 +27,10 @@ const asked = (some: Partial<AskedFacts> = {}) =>
     },
   });
 const SAVEPOINT = { request: "r", checkpointId: 7, location: "/to/7" } as const;
-const recorded = { checkpointId: 7, location: "/to/7", ofThisLife: true } as const;
+const recorded = { checkpointId: 7, location: "/to/7", ofThisLife: true, completed: 6 } as const;
 const begun = take({ type: "request.begun", request: "r" });
-const stored = take({ type: "savepoint.recorded", ...SAVEPOINT });
+const stored = take({ type: "savepoint.recorded", ...SAVEPOINT, completed: 6 });
+const storedLate = take({ type: "savepoint.recorded", ...SAVEPOINT, completed: 8 });
 const decided = take({ type: "checkpoint.decided", ...SAVEPOINT });
 const refused = take({ type: "request.refused", reason: "too-many-requests" });
 const aborted = (some: Partial<Extract<RequestEvent, { type: "request.aborted" }>> = {}) =>
@@ -153,6 +154,16 @@ describeTraces({
       asked({ recorded }),
       ended("canceled"),
     ]),
+    "gone-on": story(
+      "The job fails while it is stored, and decides more before it is: it is not canceled.   (Q4, P38)",
+      "cancel",
+      [asked(), begun, failed, storedLate, asked({ recorded: { ...recorded, completed: 8 } })],
+    ),
+    "next-leader-gone-on": story(
+      "The leader before has taken the savepoint, and the job has gone on behind it.   (Q4, P38)",
+      "cancel",
+      [asked({ recorded: { ...recorded, completed: 8 } })],
+    ),
     "started-since": story("The job was submitted again since: that one is left alone.   (Q3)", "cancel", [
       asked({ recorded: { ...recorded, ofThisLife: false } }),
     ]),

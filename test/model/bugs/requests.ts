@@ -194,6 +194,14 @@ export const requestBugs: readonly SeededBug[] = [
     foundBy: "Q1 what has failed is not there",
   }),
   seeded({
+    name: "canceled-with-an-old-savepoint",
+    rule: "Q4, P38",
+    what: "The job is canceled with a savepoint behind which it has decided more.",
+    alters: { request: withGuards(request, { goneOn: () => false }) },
+    bounds: { ...ALONE, requests: ["cancel"], triggers: 2, losses: 1 },
+    foundBy: "P38 a job is canceled with all that it has decided",
+  }),
+  seeded({
     name: "recorded-savepoint-taken-again",
     rule: "Q3",
     what: "A leader that has just begun takes a savepoint that the record names already.",

@@ -61,6 +61,8 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "Q3 a savepoint is taken once": takenOnce,
       "P18 terminal only when settled": perTarget(settled),
       "P18 stopped with a savepoint": stoppedWithSavepoint,
+      "P38 a job is canceled with all that it has decided": (view) =>
+        first(bounds.coordinators, (coordinator) => cancelsWithLess(view, coordinator)),
       "P18 a stopped job does not go on": (view) => first(workers, (worker) => goesOn(view, worker)),
       "P19 finished means that there is no input": (view) =>
         first(workers, (worker) => endsEarly(view, worker, bounds)),
@@ -229,6 +231,15 @@ function failsFalsely(view: View, coordinator: string): string | undefined {
       used.some(({ checkpointId }) => checkpointId === savepoint.checkpointId),
   );
   return there && `${coordinator} has told that ${there.request} failed, and the record names its savepoint`;
+}
+
+function cancelsWithLess(view: View, coordinator: string): string | undefined {
+  const { answered } = view.durable<CoordinatorDurable>(coordinator);
+  const canceled = answered.find(({ request, state }) => request === "cancel" && state === "completed");
+  const later = view
+    .local<RecordState>(RECORD)
+    ?.decided.find(({ checkpointId }) => canceled !== undefined && checkpointId > canceled.checkpointId);
+  return later && `canceled with savepoint ${canceled!.checkpointId}, and ${later.checkpointId} is decided`;
 }
 
 const takenOnce: Invariant = (view) => {

@@ -364,6 +364,12 @@ export const thorough: readonly Scenario[] = [
     },
   },
   {
+    name: "savepoint and cancel",
+    about:
+      "the job fails while the savepoint is stored that it is to be canceled with, and decides more (P38)",
+    bounds: { ...ONE, subtasks: ALONE, requests: ["cancel"], triggers: 2, losses: 1, goal: "quiet" },
+  },
+  {
     name: "savepoint of two leaders",
     about: "the leader changes anywhere between a savepoint, its entry and its answer; its client asks again",
     bounds: { ...ONE, ...BESIDE, requests: ["savepoint"] },

@@ -337,13 +337,9 @@ export class JobCheckpoints {
     // What the subtasks uploaded was copied.
     this.#options.reaper.release(uploadedBy(pending));
     this.#complete(checkpointId, pending, savepoint.bytes, savepoint.completedAtMs);
-    this.#options.host.tell(
-      eventOf(
-        "savepoint.recorded",
-        { checkpointId },
-        { request: pending.request.request, location: savepoint.location },
-      ),
-    );
+    const { completed } = factsOf(this.#options.record());
+    const facts = { request: pending.request.request, location: savepoint.location, completed };
+    this.#options.host.tell(eventOf("savepoint.recorded", { checkpointId }, facts));
     return answer;
   }
 

@@ -15,6 +15,7 @@ import type {
   RequestAnswer,
 } from "../../../../machines/leader/requests/request-events.ts";
 import type { JobRecord } from "../../../../machines/protocol.ts";
+import { factsOf } from "../../../../machines/record.ts";
 import { savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";
 import type { SavepointPlaces } from "../../../checkpoint/savepoint-places.ts";
 import type { Clock } from "../../../clock.ts";
@@ -147,5 +148,5 @@ function recordedFor(request: string, record: JobRecord): RecordedSavepoint | nu
   const { checkpointId, location } = found;
   const { root } = splitLocation(location);
   const ofThisLife = savepointLocation(root, { ...record, checkpointId }) === location;
-  return { checkpointId, location, ofThisLife };
+  return { checkpointId, location, ofThisLife, completed: factsOf(record).completed };
 }

@@ -252,7 +252,11 @@ export class Routing {
         savepoints: without(savepoints, checkpointId),
         due: this.bounds.objects ? [...due, ...uploaded] : due,
       })),
-      ...this.tellRequests(event, { checkpointId }, { request, location: savepoint }),
+      ...this.tellRequests(
+        event,
+        { checkpointId },
+        { request, location: savepoint, completed: factsOf(this.record).completed },
+      ),
     ];
   }
 

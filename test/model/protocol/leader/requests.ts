@@ -5,6 +5,7 @@
 import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
 import { leftBy, requestRefusal } from "../../../../machines/leader/requests/refusals.ts";
 import type { AskedFacts, RequestInput } from "../../../../machines/leader/requests/request-events.ts";
+import { factsOf } from "../../../../machines/record.ts";
 import type { CompositionState } from "../../composition.ts";
 import type { Event } from "../../process.ts";
 import { leaves } from "../../pure-machine.ts";
@@ -68,7 +69,12 @@ function factsFor(kind: RequestKind, state: CompositionState): AskedFacts {
     recorded:
       recorded === undefined
         ? null
-        : { checkpointId: recorded.checkpointId, location: recorded.location, ofThisLife: true },
+        : {
+            checkpointId: recorded.checkpointId,
+            location: recorded.location,
+            ofThisLife: true,
+            completed: factsOf(record).completed,
+          },
   };
 }
 

@@ -68,7 +68,7 @@ class Leader {
   /** Its savepoint is in the record, or its checkpoint is. */
   completes(request: string, checkpointId = 12, location: string | null = LOCATION): void {
     this.begins(request);
-    this.#host.tell({ type: "savepoint.recorded", request, checkpointId, location });
+    this.#host.tell({ type: "savepoint.recorded", request, checkpointId, location, completed: 0 });
   }
 
   aborts(request: string, detail: string, some: Partial<Told<"request.aborted">> = {}): void {

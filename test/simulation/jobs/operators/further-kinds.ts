@@ -2,12 +2,14 @@
  * Gives a drawn job operators of further kinds in the place of others: sessions, joins, requests, and state without
  * key.
  */
+import type { JobOptions } from "../../../../src/config/options.ts";
 import type { Random } from "../../../chaos/random.ts";
 import { sideSink, withOperator } from "../changed-graph.ts";
 import type { DrawnJob, DrawnOperator, KeyKind } from "../drawing.ts";
 import { expectedAt, expectedInputs } from "../oracle/oracle.ts";
 import { isJoin, isTimed } from "../oracle/windows.ts";
 
+const PATIENCE_MS = 30_000;
 const SHARE = 0.6;
 const CONVERTED_SHARE = 0.6;
 /** At all sinks together: pairs are many. */
@@ -29,7 +31,22 @@ export function withFurtherKinds(drawn: DrawnJob, random: Random): DrawnJob {
       break;
     }
   }
-  return job;
+  return job.operators.some(({ kind }) => kind === "request") ? withPatience(job) : job;
+}
+
+/** Barriers wait behind records that are asked about a few at a time: a checkpoint has the time for them. */
+function withPatience(job: DrawnJob): DrawnJob {
+  const patient = (options: JobOptions): JobOptions => {
+    const { timeout } = options.checkpointing ?? {};
+    if (typeof timeout !== "number" || timeout >= PATIENCE_MS) return options;
+    return { ...options, checkpointing: { ...options.checkpointing, timeout: PATIENCE_MS } };
+  };
+  const acts = job.acts.map((act) =>
+    act.becomes === undefined
+      ? act
+      : { ...act, becomes: { ...act.becomes, options: patient(act.becomes.options) } },
+  );
+  return { ...job, options: patient(job.options), acts };
 }
 
 /** The first of them that the job can have is taken. */
