@@ -15,6 +15,8 @@
  * - OC5 Operators finish upstream first, and no cut falls between (P19).
  * - OC6 Event time comes to operators upstream first: what it causes at one has passed those behind it before they
  *   hear of it. Cuts may fall between two slices of that, and tell how far each operator was.
+ * - OC7 A slice of what is due, or of the end of input, ends by its steps and by the clock. So users' functions that
+ *   take some ms each hold the event loop and barriers up for a few of them only.
  *
  * Speed: one closure per operator, `(value, timestamp)`, no allocation and no promise for a record; see
  * test/bench/micro/state.ts.
@@ -50,6 +52,8 @@ export interface ChainServices extends WaysOut {
   writer(operator: string): Pick<SinkWriter<unknown>, "write">;
   /** Default: there is none, and an operator that asks for it fails. */
   readonly processingTime?: ProcessingTime;
+  /** Monotonic, in ms: ends slices in which users' functions are slow. Default: a slice ends by its steps alone. */
+  elapsedMs?(): number;
 }
 
 /** The address of a keyed state within a job. */
@@ -145,6 +149,10 @@ export interface Chain {
 }
 
 const STEPS_AT_A_TIME = 64;
+/** A slice ends at the first look at the clock behind this. */
+const SLICE_MS = 1;
+/** The looks lie behind the steps 1, 2, 4, 8, 16, 24, …: a slow function shows early, and a quick one pays little. */
+const STEPS_BETWEEN_LOOKS_MAX = 8;
 
 interface NamedOperator {
   readonly id: string;
@@ -179,7 +187,15 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
     `vertex "${vertex.id}" has an operator beside one that holds records back`,
   );
   invariant(opened.length > 0, `vertex "${vertex.id}" has no operators`);
-  return new OperatorChain(opened, { subtaskIndex: services.subtaskIndex, parallelism: vertex.parallelism });
+  return new OperatorChain(opened, {
+    place: { subtaskIndex: services.subtaskIndex, parallelism: vertex.parallelism },
+    elapsedMs: services.elapsedMs ?? (() => 0),
+  });
+}
+
+interface ChainSurroundings {
+  readonly place: Pick<Opening, "subtaskIndex" | "parallelism">;
+  readonly elapsedMs: () => number;
 }
 
 class OperatorChain implements Chain {
@@ -196,13 +212,15 @@ class OperatorChain implements Chain {
     readonly state: KeyedState;
     readonly time: EventTime;
   }[];
-  private readonly place: Pick<Opening, "subtaskIndex" | "parallelism">;
+  private readonly place: ChainSurroundings["place"];
   private end: "not reached" | "running" | "finished" = "not reached";
+  private readonly elapsedMs: () => number;
   private advancing = false;
 
-  constructor(operators: readonly NamedOperator[], place: Pick<Opening, "subtaskIndex" | "parallelism">) {
+  constructor(operators: readonly NamedOperator[], { place, elapsedMs }: ChainSurroundings) {
     this.operators = operators;
     this.place = place;
+    this.elapsedMs = elapsedMs;
     this.heads = operators[0]!.open.inputs;
     this.held = operators[0]!.open.held;
     this.wait = operators[0]!.open.wait;
@@ -296,18 +314,14 @@ class OperatorChain implements Chain {
   }
 
   restored(): Slices {
-    return upstreamFirst(this.operators, ({ open }) => open.restored?.(), 1);
+    return this.upstreamFirst(({ open }) => open.restored?.(), 1);
   }
 
   finish(stepsAtATime = STEPS_AT_A_TIME): Slices {
     invariant(this.end === "not reached", "the end of input was run twice");
     this.end = "running";
-    const due = upstreamFirst(
-      this.operators,
-      (one) => this.advanceOne(one, Number.POSITIVE_INFINITY),
-      stepsAtATime,
-    );
-    const ends = upstreamFirst(this.operators, ({ open }) => open.finish?.(), stepsAtATime);
+    const due = this.upstreamFirst((one) => this.advanceOne(one, Number.POSITIVE_INFINITY), stepsAtATime);
+    const ends = this.upstreamFirst(({ open }) => open.finish?.(), stepsAtATime);
     return {
       step: () => {
         // It is done before, but for a loop, whose end is decided by its rounds.
@@ -323,7 +337,7 @@ class OperatorChain implements Chain {
     stepsAtATime: number,
   ): Slices | undefined {
     invariant(!this.advancing, "what is due was begun twice at a time");
-    const slices = upstreamFirst(this.operators, begin, stepsAtATime);
+    const slices = this.upstreamFirst(begin, stepsAtATime);
     this.advancing = slices.step();
     if (!this.advancing) return undefined;
     return { step: () => (this.advancing = slices.step()) };
@@ -344,6 +358,37 @@ class OperatorChain implements Chain {
     };
   }
 
+  /**
+   * The slices of all operators, one operator after the other. A step does several of them, up to a number and for
+   * about a millisecond.
+   */
+  private upstreamFirst(
+    begin: (operator: NamedOperator) => Slices | undefined,
+    stepsAtATime: number,
+  ): Slices {
+    const { operators, elapsedMs } = this;
+    let next = 0;
+    let current: Slices | undefined;
+    return {
+      step() {
+        const endMs = elapsedMs() + SLICE_MS;
+        let look = 1;
+        for (let steps = 0; steps < stepsAtATime; ) {
+          if (current === undefined) {
+            if (next === operators.length) return false;
+            current = begin(operators[next++]!);
+          } else if (!current.step()) {
+            current = undefined;
+          } else if (++steps === look) {
+            if (elapsedMs() >= endMs) return true;
+            look += Math.min(look, STEPS_BETWEEN_LOOKS_MAX);
+          }
+        }
+        return true;
+      },
+    };
+  }
+
   async close(): Promise<void> {
     const closings = this.operators.map(async ({ open }) => {
       try {
@@ -355,31 +400,6 @@ class OperatorChain implements Chain {
     const failed = (await Promise.allSettled(closings)).find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
   }
-}
-
-/** The slices of all operators, one operator after the other. A step does several, unless one is to be waited for. */
-function upstreamFirst(
-  operators: readonly NamedOperator[],
-  begin: (operator: NamedOperator) => Slices | undefined,
-  stepsAtATime: number,
-): Slices {
-  let next = 0;
-  let current: Slices | undefined;
-  return {
-    step() {
-      for (let steps = 0; steps < stepsAtATime; ) {
-        if (current === undefined) {
-          if (next === operators.length) return false;
-          current = begin(operators[next++]!);
-        } else if (current.step()) {
-          steps++;
-        } else {
-          current = undefined;
-        }
-      }
-      return true;
-    },
-  };
 }
 
 const NO_PROCESSING_TIME: ProcessingTime = { nowMs: withoutClock, wakeAt: withoutClock };

@@ -49,7 +49,13 @@ function chainWithTimers(onFired: () => void): Chain {
   });
   return buildChain(
     { id: "bench", parallelism: 1, operators: inRow([operator], ["out"]) },
-    { subtaskIndex: 0, maxParallelism: GROUPS, output: () => onFired, writer: () => undefined as never },
+    {
+      subtaskIndex: 0,
+      maxParallelism: GROUPS,
+      output: () => onFired,
+      writer: () => undefined as never,
+      elapsedMs: () => systemClock.elapsedMs(),
+    },
   );
 }
 

@@ -40,8 +40,8 @@ export interface FinishableWindows extends WindowDefinition {
   readonly combine?: Joins["kind"] | undefined;
 }
 
-/** How many keys one slice of a firing has: a few microseconds of the engine's work. */
-export const KEYS_PER_SLICE = 8;
+/** How many keys one slice of a firing has: the user's window function may be slow. */
+export const KEYS_PER_SLICE = 2;
 
 /** @throws Error for a record without a time, which lies in no window */
 export function checkTimestamp(timestamp: number): void {

@@ -101,7 +101,7 @@ function openingOf(
 }
 
 function chainOf(
-  { vertex, index, deployment, outputs, checks }: SubtaskOptions,
+  { vertex, index, deployment, outputs, checks, clock }: SubtaskOptions,
   sinks: SinkTransactions,
   processingTime: ProcessingClock,
 ): Chain {
@@ -117,6 +117,7 @@ function chainOf(
     mark: (edge, watermark, isIdle) => outputOf(edge).mark(watermark, isIdle),
     writer: (operator) => sinks.writer(operator),
     processingTime,
+    elapsedMs: () => clock.elapsedMs(),
     checks,
   });
 }
