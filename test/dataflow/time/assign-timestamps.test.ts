@@ -219,4 +219,31 @@ describe("in a whole job", () => {
     expect(lateOnes).toBeGreaterThan(10);
     expect(late.committed).toHaveLength(lateOnes);
   });
+
+  test("a subtask whose input had ended in front of the restored checkpoint is asked for no time", async () => {
+    const records = Array.from({ length: 4000 }, (_, number) => ({ key: `k${number % 7}`, at: number }));
+    const log = new MemoryLog<Seen>();
+    log.append(...records);
+    const few = new MemoryLog<Seen>();
+    few.append({ key: "few", at: 1 });
+    const results = new MemorySinkTarget<Seen>();
+    world = new MemoryWorld({
+      recordsPerCheckpoint: 500,
+      build(builder, created) {
+        const [ended, running] = [
+          builder.source("few", memorySource([few], { until: "end" }), { parallelism: 1 }),
+          builder.source("in", created.paced(memorySource([log], { until: "end" })), { parallelism: 1 }),
+        ].map((stream, i) =>
+          stream.assignTimestamps(`times${i}`, { ...byField, watermarkInterval: 10 }, { parallelism: 1 }),
+        );
+        ended!.union(running!).sink("out", memorySink(results));
+      },
+    });
+    const first = await world.begins(0);
+    await world.checkpoints(3);
+    await world.replace(first);
+    const report = await world.finished();
+    expect(report.restarts).toBe(1);
+    expect(results.committed).toHaveLength(records.length + 1);
+  });
 });

@@ -135,7 +135,9 @@ class AssignedTime implements HeldRecords {
 
   /** Asks the generator when it is time, and sees to it that there is a turn for the next time. */
   #look(): void {
-    const clock = this.#clock!;
+    const clock = this.#clock;
+    // The input had ended before a restored checkpoint: nothing was opened, and time has no meaning any more.
+    if (clock === undefined) return;
     const nowMs = clock.elapsedMs();
     const dueMs = this.#time.nextLookMs(this.#sender);
     if (dueMs === undefined) return;
