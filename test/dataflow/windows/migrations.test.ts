@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import {
   ascendingTimestamps,
+  calendarWindows,
   continuousEventTimeTrigger,
   countWindows,
   defineJob,
@@ -212,6 +213,28 @@ describe("finish-old", () => {
     expect(out).toEqual(["a 0-1000 2 onTime 0"]);
   });
 
+  test("twice from one snapshot, and from one that was taken before anything came, it is the same", async () => {
+    const first = await createTestHarness(sums(size100));
+    await opened(first);
+    const after = sums(size70, finishing);
+    const snapshot = first.snapshot();
+    const second = await createTestHarness(after, { restore: snapshot });
+    const unchanged = second.snapshot();
+    const answers = await Promise.all(
+      [snapshot, snapshot, unchanged].map(async (restore) => {
+        const harness = await createTestHarness(after, { restore });
+        await goOn(harness);
+        const out = harness.output("out");
+        await harness.close();
+        return out;
+      }),
+    );
+    expect(answers[0]).toHaveLength(4);
+    expect(answers[1]).toEqual(answers[0]);
+    expect(answers[2]).toEqual(answers[0]);
+    await Promise.all([first.close(), second.close()]);
+  });
+
   test("the option may stay, and go when all have fired", async () => {
     const first = await createTestHarness(sums(size100));
     await opened(first);
@@ -227,6 +250,118 @@ describe("finish-old", () => {
     await last.end("items");
     expect(last.output("out")).toEqual(["a 140-210 1 onTime 0"]);
     await Promise.all([first, second, again, last].map((harness) => harness.close()));
+  });
+});
+
+/** Windows over the records of two streams. */
+function bothSides(windows: WindowAssigner, options?: Pick<WindowOptions, "migrateWindows">): Job {
+  return defineJob("changing", {}, (job) => {
+    const [left, right] = ["left", "right"].map((id) =>
+      job
+        .source<Item>(id, testSource(), { timestamp: ({ at }) => at, watermarks: ascendingTimestamps() })
+        .keyBy(({ key }) => key),
+    );
+    const timesOf = (items: readonly Item[]) => items.map(({ at }) => at).join(" ");
+    left!
+      .coGroup(right!)
+      .window(windows, options)
+      .process("windows", (lefts, rights, context) =>
+        span(context as never, `${timesOf(lefts)}, ${timesOf(rights)}`),
+      )
+      .sink("out", testSink());
+  });
+}
+
+describe("windows of two streams", () => {
+  const beganBefore = async () => {
+    const first = await createTestHarness(bothSides(size100));
+    await first.push("left", { key: "a", at: 10 });
+    await first.push("right", { key: "a", at: 130 });
+    await first.push("left", { key: "a", at: 140 });
+    for (const side of ["left", "right"]) await first.watermark(side, 99);
+    expect(first.output("out")).toEqual(['a 0-100 "10, " onTime 0']);
+    const snapshot = first.snapshot();
+    await first.close();
+    return snapshot;
+  };
+  const answers = async (after: Job) => {
+    const second = await createTestHarness(after, { restore: await beganBefore() });
+    await second.push("left", { key: "a", at: 50 });
+    await second.push("right", { key: "a", at: 145 });
+    await second.end();
+    const out = second.output("out");
+    expect(second.pending()).toEqual([]);
+    await second.close();
+    return out;
+  };
+
+  test.each([
+    [size70, 'a 140-210 ", 145" onTime 0'],
+    [sessionWindows({ gap: 30 }), 'a 145-175 ", 145" onTime 0'],
+  ])("are finished with the records of each side: %j", async (windows, fired) => {
+    const out = await answers(bothSides(windows, finishing));
+    expect(out.toSorted()).toEqual(['a 100-200 "140, 130" onTime 0', fired]);
+  });
+
+  test("are dropped, and what was late is late", async () => {
+    expect(await answers(bothSides(size70, { migrateWindows: "drop-old" }))).toEqual([
+      'a 140-210 ", 145" onTime 0',
+    ]);
+  });
+
+  test("are refused without the option", () =>
+    expect(answers(bothSides(size70))).rejects.toThrow(/"windows" has windows .*say by migrateWindows/));
+});
+
+describe("calendar windows", () => {
+  const days = calendarWindows({ every: "day", zone: "Europe/Berlin" });
+  /** In local time; that day has 23 hours. */
+  const [begins, ends] = [Date.parse("2026-03-29T00:00+01:00"), Date.parse("2026-03-30T00:00+02:00")];
+  const hour = 3_600_000;
+
+  test("end when their day does, also where it has 23 hours", async () => {
+    const out = await changed(
+      lists(days),
+      lists(tumblingWindows({ size: "1 d" }), finishing),
+      (harness) => push(harness, ["a", begins + 1], ["b", begins + hour]),
+      async (harness) => {
+        await push(harness, ["a", begins + 2 * hour]);
+        await harness.watermark("items", ends - 2);
+        expect(harness.output("out")).toEqual([]);
+        await harness.watermark("items", ends - 1);
+      },
+    );
+    expect(ends - begins).toBe(23 * hour);
+    expect(out.toSorted()).toEqual([
+      `a ${begins}-${ends} [${begins + 1}] onTime 0`,
+      `b ${begins}-${ends} [${begins + hour}] onTime 0`,
+    ]);
+  });
+
+  test.each([
+    ["another zone", days, calendarWindows({ every: "day", zone: "UTC" }), "2026-03-29T00:00Z"],
+    [
+      "another length",
+      days,
+      calendarWindows({ every: "month", zone: "Europe/Berlin" }),
+      "2026-03-01T00:00+01:00",
+    ],
+    ["days of UTC before", tumblingWindows({ size: "1 d" }), days, "2026-03-29T00:00+01:00"],
+  ])("come in the place of others: %s", async (_, before, after, firstStart) => {
+    const at = begins + 5 * hour;
+    const starts: unknown[] = [];
+    await changed(
+      lists(before),
+      lists(after, finishing),
+      (harness) => push(harness, ["old", at]),
+      async (harness) => {
+        await push(harness, ["new", at]);
+        await harness.end();
+        starts.push(...harness.output("out").map((text) => String(text).split("-")[0]));
+      },
+    );
+    const oldStart = before === days ? begins : Date.parse("2026-03-29T00:00Z");
+    expect(starts.toSorted()).toEqual([`new ${Date.parse(firstStart)}`, `old ${oldStart}`]);
   });
 });
 
