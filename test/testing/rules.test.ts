@@ -2,10 +2,12 @@
 import { describe, expect, test } from "vitest";
 import {
   ascendingTimestamps,
+  broadcastState,
   defineJob,
   type JobBuilder,
   sessionWindows,
   tumblingWindows,
+  type,
   type WindowAssigner,
 } from "../../src/index.ts";
 import { createTestHarness, type TestHarness } from "../../src/testing/index.ts";
@@ -150,6 +152,110 @@ describe("windows", () => {
     await harness.push("items", { key: "a", at: 5 });
     expect(harness.output("out")).toEqual(["0 to 15: 3"]);
     await harness.end();
+    await harness.close();
+  });
+
+  test("an aggregate without merge aggregates sessions that become one anew", async () => {
+    const job = defineJob("sessions", {}, (builder) => {
+      keyed(builder)
+        .window(sessionWindows({ gap: 5 }))
+        .aggregate(
+          "sessions",
+          {
+            createAccumulator: () => "",
+            add: (times, { at }) => `${times} ${at}`,
+            getResult: (times) => times,
+          },
+          (times, { window }) => `${window.start} to ${window.end}:${times}`,
+        )
+        .sink("out", testSink());
+    });
+    const first = await createTestHarness(job);
+    for (const at of [10, 0, 30]) await first.push("items", { key: "a", at });
+    const second = await createTestHarness(job, { restore: first.snapshot() });
+    await first.close();
+    await second.push("items", { key: "a", at: 5 });
+    await second.end();
+    const out = second.output<string>("out");
+    expect(out.map((line) => line.split(":")[0])).toEqual(["0 to 15", "30 to 35"]);
+    expect(out[0]!.split(" ").slice(3).toSorted()).toEqual(["0", "10", "5"].toSorted());
+    await second.close();
+  });
+});
+
+interface WithTimers {
+  readonly timers: { registerEventTimer(time: number): void };
+}
+
+describe("timers", () => {
+  const behindTimer = (timestamp?: number) =>
+    defineJob("timed", {}, (builder) => {
+      keyed(builder)
+        .process("wait", {
+          state: {},
+          output: type<string>(),
+          onRecord: (_item, { timers }) => timers.registerProcessingTimer(7),
+          onTimer: (_timer, { key, emit }) => emit(key, timestamp),
+        })
+        .keyBy((key) => key)
+        .window(tumblingWindows({ size: 10 }))
+        .process("counts", (keys, { window }) => `${window.start}: ${keys.length}`)
+        .sink("out", testSink());
+    });
+
+  test("what a timer by the clock emits has no timestamp for windows, unless it is given one", async () => {
+    const bare = await createTestHarness(behindTimer());
+    await bare.push("items", { key: "a", at: 3 });
+    await expect(bare.advanceClock(8)).rejects.toThrow(/operator "counts".*a record has no timestamp/);
+    await bare.close();
+    const given = await createTestHarness(behindTimer(25));
+    await given.push("items", { key: "a", at: 3 });
+    await given.advanceClock(8);
+    await given.end();
+    expect(given.output("out")).toEqual(["20: 1"]);
+    await given.close();
+  });
+
+  test("timers read broadcast state, and cannot change it; the broadcast side has none", async () => {
+    const jobOf = (change: boolean) =>
+      defineJob("rules", {}, (builder) => {
+        keyed(builder)
+          .connect(itemsOf(builder, "rules").broadcast())
+          .process("apply", {
+            state: {},
+            broadcast: { rules: broadcastState<string, number>() },
+            onRecord: ({ at }, { timers }) => timers.registerEventTimer(at!),
+            onBroadcast({ key, at }, context) {
+              if (key === "timer") (context as unknown as WithTimers).timers.registerEventTimer(at!);
+              context.broadcast.rules.set(key, at!);
+            },
+            onTimer(_timer, { broadcast, key }) {
+              const { rules } = broadcast;
+              if (change) (rules as unknown as Map<string, number>).delete("x");
+              return `${key}: ${[...rules.keys()].join(" ")}; ${Object.keys(broadcast).join(" ")}`;
+            },
+          })
+          .sink("out", testSink());
+      });
+    for (const change of [false, true]) {
+      const harness = await createTestHarness(jobOf(change));
+      await harness.push("items", { key: "a", at: 5 });
+      await harness.push("rules", { key: "x", at: 1 });
+      await harness.push("rules", { key: "y", at: 9 });
+      await harness.idle("rules");
+      const due = harness.watermark("items", 8);
+      if (change)
+        await expect(due).rejects.toThrow(
+          /operator "apply".*delete was called on broadcast state "rules" outside of onBroadcast/,
+        );
+      else {
+        await due;
+        expect(harness.output("out")).toEqual(["a: x y; rules"]);
+      }
+      await harness.close();
+    }
+    const harness = await createTestHarness(jobOf(false));
+    await expect(harness.push("rules", { key: "timer", at: 1 })).rejects.toThrow(/operator "apply".*key/);
     await harness.close();
   });
 });
