@@ -68,10 +68,11 @@ export interface StateTable extends KeyRows {
   /** The namespaces that have rows, in their order (KS7). Only where `namespacesApart`, as the two that follow. */
   openNamespaces(): readonly Namespace[];
   /**
-   * Adds the keys that have rows in the current namespace to a column, those of one key group, in no order, and their
-   * values to another one at the same places. They lie side by side, so this costs a few nanoseconds a row.
+   * Puts the keys that have rows in the current namespace into a column, those of one key group, in no order, and their
+   * values into another one at the same places. They lie side by side, so this costs a few nanoseconds a row. Answers
+   * how many they are: what the columns hold behind that stays, so that they can be used again.
    */
-  readGroup(keyGroup: number, keys: Key[], values?: unknown[]): void;
+  readGroup(keyGroup: number, keys: Key[], values?: unknown[]): number;
   /** Removes these rows, at a cost that does not depend on their number. */
   dropGroup(keyGroup: number): void;
 }

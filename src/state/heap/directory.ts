@@ -12,14 +12,14 @@
 import type { Namespace } from "../contract.ts";
 import { compareNames } from "../name-order.ts";
 import { ownString } from "../snapshot/own-key.ts";
-import { type Block, NO_ROWS, PLACES_MIN } from "./blocks/block.ts";
+import { type Block, hasRoomFor, NO_ROWS, PLACES_MIN } from "./blocks/block.ts";
 
 /** The bits of a hash that pick the entry are those above; block.ts uses the ones below. */
 export const BITS_BELOW = 20;
 export const DEPTH_MAX = 32 - BITS_BELOW;
 const ENTRIES_MAX = 1 << 18;
 /** A block begins with so many places at most. */
-const PLACES_EXPECTED_MAX = 1 << 6;
+const PLACES_EXPECTED_MAX = 1 << 9;
 
 export class Directory {
   /** That of all its rows, where namespaces lie apart. */
@@ -120,11 +120,11 @@ export class Directories {
     return directory;
   }
 
-  /** As many as the groups of the namespace before need on average, and not many: it may hold one row only. */
+  /** As many as the groups of the namespace before need on average, and not too many: it may hold one row only. */
   private placesExpected(): number {
     const rows = (this.newest?.count ?? 0) / this.groups;
     let places = PLACES_MIN;
-    while (places < PLACES_EXPECTED_MAX && places < rows) places *= 2;
+    while (places < PLACES_EXPECTED_MAX && !hasRoomFor(rows, places)) places *= 2;
     return places;
   }
 

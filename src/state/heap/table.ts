@@ -151,15 +151,18 @@ export class HeapTable implements StateTable, CutReaders {
     return this.directories.inOrder().flatMap(({ count, namespace }) => (count > 0 ? [namespace] : []));
   }
 
-  readGroup(keyGroup: number, keys: Key[], values?: unknown[]): void {
+  readGroup(keyGroup: number, keys: Key[], values?: unknown[]): number {
     this.checkApart();
+    let count = 0;
     for (const block of this.directory.blocksOf(keyGroup - this.options.keyGroups.first)) {
       for (let at = 0; at < block.places; at++) {
         if (!block.isTaken(at)) continue;
-        keys.push(block.keys[at]!);
-        values?.push(block.read(at));
+        keys[count] = block.keys[at]!;
+        if (values !== undefined) values[count] = block.read(at);
+        count++;
       }
     }
+    return count;
   }
 
   dropGroup(keyGroup: number): void {

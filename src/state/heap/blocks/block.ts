@@ -120,7 +120,7 @@ export class Block implements BlockHome {
 
   /** Is there room for one more row? */
   get hasRoom(): boolean {
-    return (this.count + 1) * 5 <= this.places * 4;
+    return hasRoomFor(this.count + 1, this.places);
   }
 
   isTaken(at: number): boolean {
@@ -346,6 +346,11 @@ export const NO_ROWS = new Block(
   { namespace: undefined, index: 0, depth: 0, pattern: 0 },
   PLACES_MIN,
 );
+
+/** At most four of five places are taken. */
+export function hasRoomFor(rows: number, places: number): boolean {
+  return rows * 5 <= places * 4;
+}
 
 function filled<T>(length: number, value: T): T[] {
   return new Array<T>(length).fill(value);

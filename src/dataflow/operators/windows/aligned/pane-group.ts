@@ -29,14 +29,30 @@ const BACK = 3;
 /** What all panes come to; ABSENT: that has changed since it was read. */
 const RESULT = 4;
 const WIDTH = 5;
+/** How many cells a cache line has. */
+const LINE = 8;
+/** Places for slots in a column that begins with a late record. */
+const SLOTS_FIRST = 4;
 
-/** What the group holds in one pane: at the same places the slots, and what they hold where contents are merged. */
+/** What the group holds in one pane. */
 interface PaneColumn {
   readonly pane: number;
-  readonly slots: number[];
+  /** How many slots hold something in it: so many places of the arrays are used. */
+  count: number;
+  slots: Int32Array;
+  /**
+   * For each slot what it holds, where contents are merged. In front that is not needed any more, and what the newer
+   * panes in front come to for the slot is there instead; ABSENT: it holds nothing in them.
+   */
   readonly values: unknown[];
-  /** In front: what the newer panes in front come to for the slot; ABSENT: it holds nothing in them. */
-  saved: unknown[];
+}
+
+/** Rows of a pane that are on their way into a group: so many places of the arrays are used. */
+export interface PaneRows {
+  readonly keys: readonly Key[];
+  /** What the keys hold, where contents are merged. */
+  readonly values: readonly unknown[];
+  readonly count: number;
 }
 
 /** Reads what the current row of a key in a pane holds. */
@@ -63,6 +79,8 @@ export class PaneGroup {
   private readonly changed = new Set<number>();
   /** Where contents are not merged, while a window fires: the panes of each slot, from the oldest. */
   private readonly lists = new Map<number, number[]>();
+  /** What was read ahead comes to: V8 would leave reads out that are of no use. */
+  private readonly seen = new Int32Array(1);
   /** In how many panes a key holds something, where panes stay for late records. */
   private readonly held = new Map<Key, number>();
 
@@ -95,9 +113,9 @@ export class PaneGroup {
   insert(pane: number, key: Key): void {
     const column = this.columnOf(pane);
     const slot = this.slotOf(key);
-    column.slots.push(slot);
-    column.values.push(ABSENT);
-    column.saved.push(ABSENT);
+    if (column.count === column.slots.length) column.slots = withMoreRoom(column.slots);
+    column.slots[column.count] = slot;
+    column.values[column.count++] = ABSENT;
     this.count(slot, 1);
     this.changed.add(slot);
   }
@@ -108,20 +126,22 @@ export class PaneGroup {
     if (slot >= 0) this.changed.add(slot);
   }
 
-  /** Takes a pane in, which is newer than all others. `values`: what the keys hold, where contents are merged. */
-  take(pane: number, keys: readonly Key[], values: unknown[]): void {
+  /** Takes a pane in, which is newer than all others. */
+  take(pane: number, { keys, values, count }: PaneRows): void {
     const { contents, cells } = this;
-    const slots: number[] = new Array(keys.length);
-    for (let i = 0; i < keys.length; i++) {
+    const { isIncremental } = contents;
+    this.readAhead();
+    const slots = new Int32Array(count);
+    for (let i = 0; i < count; i++) {
       const slot = this.slotOf(keys[i]!);
       slots[i] = slot;
       cells[slot + COUNT] = (cells[slot + COUNT] as number) + 1;
-      if (!contents.isIncremental) continue;
+      if (!isIncremental) continue;
       const before = cells[slot + BACK];
       cells[slot + BACK] = before === ABSENT ? values[i] : contents.merge(before, values[i]);
       cells[slot + RESULT] = ABSENT;
     }
-    this.columns.push({ pane, slots, values, saved: [] });
+    this.columns.push({ pane, count, slots, values: isIncremental ? values.slice(0, count) : [] });
   }
 
   /** All panes of the window that fires next are taken. `read`: reads the rows that have changed. */
@@ -174,9 +194,9 @@ export class PaneGroup {
 
   /** Calls `each` with the panes that start before `start`, and the keys that hold something in them. */
   forPanesBefore(start: number, each: (pane: number, keys: () => readonly Key[]) => void): void {
-    for (const { pane, slots } of this.columns) {
+    for (const { pane, slots, count } of this.columns) {
       if (pane >= start) return;
-      each(pane, () => slots.map((slot) => this.keyAt(slot)));
+      each(pane, () => Array.from(slots.subarray(0, count), (slot) => this.keyAt(slot)));
     }
   }
 
@@ -194,16 +214,13 @@ export class PaneGroup {
   turnSome(): boolean {
     if (this.turning === 0) return false;
     const { cells, contents } = this;
-    const column = this.columns[--this.turning]!;
-    const { slots, values } = column;
-    const saved: unknown[] = new Array(slots.length);
-    for (let i = 0; i < slots.length; i++) {
+    const { slots, values, count } = this.columns[--this.turning]!;
+    for (let i = 0; i < count; i++) {
       const slot = slots[i]!;
       const newer = cells[slot + FRONT];
-      saved[i] = newer;
       cells[slot + FRONT] = newer === ABSENT ? values[i] : contents.merge(values[i], newer);
+      values[i] = newer;
     }
-    column.saved = saved;
     return true;
   }
 
@@ -212,12 +229,12 @@ export class PaneGroup {
     const { cells } = this;
     const isFront = gone <= this.split;
     let emptied = false;
-    for (const { slots, saved } of this.columns.splice(0, gone)) {
-      for (let i = 0; i < slots.length; i++) {
+    for (const { slots, values, count } of this.columns.splice(0, gone)) {
+      for (let i = 0; i < count; i++) {
         const slot = slots[i]!;
         if (this.count(slot, -1) === 0) emptied = true;
         cells[slot + RESULT] = ABSENT;
-        if (isFront) cells[slot + FRONT] = saved[i];
+        if (isFront) cells[slot + FRONT] = values[i];
       }
     }
     if (isFront) this.split -= gone;
@@ -252,6 +269,17 @@ export class PaneGroup {
     return keys;
   }
 
+  /**
+   * Reads a cell of each cache line, in order, which costs next to nothing: the processor sees that coming. Rows come
+   * in no order, and would wait for memory one by one.
+   */
+  private readAhead(): void {
+    const { cells } = this;
+    let kept = 0;
+    for (let at = 0; at < cells.length; at += LINE) if (cells[at] === ABSENT) kept++;
+    this.seen[0] = kept;
+  }
+
   private slotOf(key: Key): number {
     const slot = this.slots.get(key);
     return slot >= 0 ? slot : this.newSlot(key);
@@ -284,7 +312,7 @@ export class PaneGroup {
     let at = columns.length;
     while (at > 0 && columns[at - 1]!.pane > pane) at--;
     if (at > 0 && columns[at - 1]!.pane === pane) return columns[at - 1]!;
-    const column: PaneColumn = { pane, slots: [], values: [], saved: [] };
+    const column: PaneColumn = { pane, count: 0, slots: new Int32Array(SLOTS_FIRST), values: [] };
     columns.splice(at, 0, column);
     if (at < this.split) this.split++;
     return column;
@@ -320,14 +348,15 @@ export class PaneGroup {
       this.slots.add(this.keyAt(numbers.get(slot)!), numbers.get(slot)!);
     }
     this.inOrder = inOrder.map((slot) => numbers.get(slot)!);
-    for (const { slots } of columns)
-      for (let i = 0; i < slots.length; i++) slots[i] = numbers.get(slots[i]!)!;
+    for (const { slots, count } of columns)
+      for (let i = 0; i < count; i++) slots[i] = numbers.get(slots[i]!)!;
   }
 
   private list(): void {
     const { lists } = this;
     for (const slot of this.inOrder) lists.set(slot, []);
-    for (const { pane, slots } of this.columns) for (const slot of slots) lists.get(slot)!.push(pane);
+    for (const { pane, slots, count } of this.columns)
+      for (let i = 0; i < count; i++) lists.get(slots[i]!)!.push(pane);
   }
 
   private mergeChanged(read: ReadRow): void {
@@ -340,7 +369,7 @@ export class PaneGroup {
     for (let at = split - 1; at >= 0; at--) {
       this.readChanged(columns[at]!, read, (slot, held, i) => {
         const newer = cells[slot + FRONT];
-        columns[at]!.saved[i] = newer;
+        columns[at]!.values[i] = newer;
         cells[slot + FRONT] = newer === ABSENT ? held : contents.merge(held, newer);
       });
     }
@@ -353,15 +382,21 @@ export class PaneGroup {
   }
 
   private readChanged(
-    { pane, slots, values }: PaneColumn,
+    { pane, slots, values, count }: PaneColumn,
     read: ReadRow,
     merge: (slot: number, held: unknown, i: number) => void,
   ): void {
-    for (let i = 0; i < slots.length; i++) {
+    for (let i = 0; i < count; i++) {
       const slot = slots[i]!;
       if (!this.changed.has(slot)) continue;
       values[i] = read(this.keyAt(slot), pane);
       merge(slot, values[i], i);
     }
   }
+}
+
+function withMoreRoom(slots: Int32Array): Int32Array {
+  const more = new Int32Array(slots.length * 2);
+  more.set(slots);
+  return more;
 }

@@ -82,6 +82,8 @@ export class PanedWindows implements OpenOperator {
   /** Panes that start before have been taken in, except by groups that held nothing in them. */
   private takenTo = Number.NEGATIVE_INFINITY;
   private pass: Pass | undefined = undefined;
+  /** Those that a group takes in; the same arrays for each. */
+  private readonly rows = { keys: [] as Key[], values: [] as unknown[], count: 0 };
   /** The pane of the last record, its end, and the ends of its first and last window. */
   private pane = Number.NaN;
   private paneEnd = Number.NaN;
@@ -318,17 +320,16 @@ export class PanedWindows implements OpenOperator {
   /** Answers how many rows that are. */
   private takePane(pane: number, keyGroup: number): number {
     const { operator, contents } = this.parts;
-    const keys: Key[] = [];
-    const values: unknown[] = [];
+    const { rows } = this;
     this.panes.setCurrentNamespace(pane);
-    this.panes.readGroup(keyGroup, keys, contents.isIncremental ? values : undefined);
-    if (keys.length === 0) return 0;
+    rows.count = this.panes.readGroup(keyGroup, rows.keys, contents.isIncremental ? rows.values : undefined);
+    if (rows.count === 0) return 0;
     try {
-      this.groupAt(keyGroup).take(pane, keys, values);
+      this.groupAt(keyGroup).take(pane, rows);
     } catch (error) {
       throw failureOf(operator, error);
     }
-    return keys.length;
+    return rows.count;
   }
 
   private nextGroup(pass: Pass): void {
