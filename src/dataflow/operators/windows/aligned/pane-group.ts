@@ -19,6 +19,9 @@ import { compareNames } from "../../../../state/name-order.ts";
 import type { Contents } from "../contents.ts";
 import { KeySlots } from "./key-slots.ts";
 
+/** ABSENT. V8 takes a constant of the same module for known, and looks an imported one up at each use. */
+const NOTHING = ABSENT;
+
 /** The cells of a slot, counted from its number. */
 const KEY = 0;
 /** In how many columns it is. */
@@ -115,7 +118,7 @@ export class PaneGroup {
     const slot = this.slotOf(key);
     if (column.count === column.slots.length) column.slots = withMoreRoom(column.slots);
     column.slots[column.count] = slot;
-    column.values[column.count++] = ABSENT;
+    column.values[column.count++] = NOTHING;
     this.count(slot, 1);
     this.changed.add(slot);
   }
@@ -138,8 +141,8 @@ export class PaneGroup {
       cells[slot + COUNT] = (cells[slot + COUNT] as number) + 1;
       if (!isIncremental) continue;
       const before = cells[slot + BACK];
-      cells[slot + BACK] = before === ABSENT ? values[i] : contents.merge(before, values[i]);
-      cells[slot + RESULT] = ABSENT;
+      cells[slot + BACK] = before === NOTHING ? values[i] : contents.merge(before, values[i]);
+      cells[slot + RESULT] = NOTHING;
     }
     this.columns.push({ pane, count, slots, values: isIncremental ? values.slice(0, count) : [] });
   }
@@ -156,10 +159,10 @@ export class PaneGroup {
   read(slot: number): unknown {
     const { cells } = this;
     const known = cells[slot + RESULT];
-    if (known !== ABSENT) return known;
+    if (known !== NOTHING) return known;
     const front = cells[slot + FRONT];
     const back = cells[slot + BACK];
-    const merged = front === ABSENT ? back : back === ABSENT ? front : this.contents.merge(front, back);
+    const merged = front === NOTHING ? back : back === NOTHING ? front : this.contents.merge(front, back);
     cells[slot + RESULT] = merged;
     return merged;
   }
@@ -167,11 +170,11 @@ export class PaneGroup {
   /** All that the current key holds in its panes, where contents are not merged. */
   readAll(slot: number): unknown {
     const { contents } = this;
-    let held: unknown = ABSENT;
+    let held: unknown = NOTHING;
     for (const pane of this.lists.get(slot)!) {
       contents.enter(pane);
       const later = contents.read();
-      held = held === ABSENT ? later : contents.merge(held, later);
+      held = held === NOTHING ? later : contents.merge(held, later);
     }
     return held;
   }
@@ -218,7 +221,7 @@ export class PaneGroup {
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!;
       const newer = cells[slot + FRONT];
-      cells[slot + FRONT] = newer === ABSENT ? values[i] : contents.merge(values[i], newer);
+      cells[slot + FRONT] = newer === NOTHING ? values[i] : contents.merge(values[i], newer);
       values[i] = newer;
     }
     return true;
@@ -233,7 +236,7 @@ export class PaneGroup {
       for (let i = 0; i < count; i++) {
         const slot = slots[i]!;
         if (this.count(slot, -1) === 0) emptied = true;
-        cells[slot + RESULT] = ABSENT;
+        cells[slot + RESULT] = NOTHING;
         if (isFront) cells[slot + FRONT] = values[i];
       }
     }
@@ -244,8 +247,8 @@ export class PaneGroup {
 
   private beginTurn(): void {
     for (const slot of this.inOrder) {
-      this.cells[slot + FRONT] = ABSENT;
-      this.cells[slot + BACK] = ABSENT;
+      this.cells[slot + FRONT] = NOTHING;
+      this.cells[slot + BACK] = NOTHING;
     }
     this.split = this.contents.isIncremental ? this.columns.length : 0;
     this.turning = this.split;
@@ -276,7 +279,7 @@ export class PaneGroup {
   private readAhead(): void {
     const { cells } = this;
     let kept = 0;
-    for (let at = 0; at < cells.length; at += LINE) if (cells[at] === ABSENT) kept++;
+    for (let at = 0; at < cells.length; at += LINE) if (cells[at] === NOTHING) kept++;
     this.seen[0] = kept;
   }
 
@@ -292,9 +295,9 @@ export class PaneGroup {
     this.given++;
     cells[slot + KEY] = key;
     cells[slot + COUNT] = 0;
-    cells[slot + FRONT] = ABSENT;
-    cells[slot + BACK] = ABSENT;
-    cells[slot + RESULT] = ABSENT;
+    cells[slot + FRONT] = NOTHING;
+    cells[slot + BACK] = NOTHING;
+    cells[slot + RESULT] = NOTHING;
     this.slots.add(key, slot);
     return slot;
   }
@@ -362,21 +365,21 @@ export class PaneGroup {
   private mergeChanged(read: ReadRow): void {
     const { changed, columns, contents, cells, split } = this;
     for (const slot of changed) {
-      cells[slot + FRONT] = ABSENT;
-      cells[slot + BACK] = ABSENT;
-      cells[slot + RESULT] = ABSENT;
+      cells[slot + FRONT] = NOTHING;
+      cells[slot + BACK] = NOTHING;
+      cells[slot + RESULT] = NOTHING;
     }
     for (let at = split - 1; at >= 0; at--) {
       this.readChanged(columns[at]!, read, (slot, held, i) => {
         const newer = cells[slot + FRONT];
         columns[at]!.values[i] = newer;
-        cells[slot + FRONT] = newer === ABSENT ? held : contents.merge(held, newer);
+        cells[slot + FRONT] = newer === NOTHING ? held : contents.merge(held, newer);
       });
     }
     for (let at = split; at < columns.length; at++) {
       this.readChanged(columns[at]!, read, (slot, held) => {
         const older = cells[slot + BACK];
-        cells[slot + BACK] = older === ABSENT ? held : contents.merge(older, held);
+        cells[slot + BACK] = older === NOTHING ? held : contents.merge(older, held);
       });
     }
   }
