@@ -44,6 +44,7 @@ import type { SinkWriter } from "./sink.ts";
 import type { Collect } from "./source.ts";
 import { EventTime } from "./time/event-time.ts";
 import type { ProcessingTime } from "./time/processing-time.ts";
+import { ReplayClock } from "./time/replay-clock.ts";
 
 export interface ChainServices extends WaysOut {
   readonly subtaskIndex: number;
@@ -73,6 +74,8 @@ export interface OperatorTime {
   readonly isWorkingOff: boolean;
   /** How late it is by the clock of values whose time to live pauses with the job, if it has some. */
   readonly pausingClockMs?: number;
+  /** How late it is by the operator's own clock, if that resumes at the cut. */
+  readonly replayClockMs?: number;
 }
 
 /** The windows that an operator had when its state was cut. */
@@ -130,6 +133,8 @@ export interface Chain {
    * given to a head before it is done; room and the clock are looked at between two steps (P27).
    */
   advance(time: number, stepsAtATime?: number): Slices | undefined;
+  /** All input has become idle: there is nothing left that was there before. Not called for what a cut tells of it. */
+  becameIdle(): void;
   /** `advance` or `advanceProcessingTime` has begun something that is not done. */
   readonly isAdvancing: boolean;
   /**
@@ -159,6 +164,8 @@ interface NamedOperator {
   readonly open: OpenOperator;
   readonly time: EventTime;
   readonly former: FormerWindowsPlan;
+  /** undefined: the operator has the worker's clock. */
+  readonly replay: ReplayClock | undefined;
 }
 
 export function buildChain(vertex: Vertex, services: ChainServices): Chain {
@@ -174,13 +181,16 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
     const outputs = outputsOf(vertex, i, opened, services);
     const time = new EventTime();
     const former: FormerWindowsPlan = { windows: undefined };
-    const open = operator.open(servicesOf(vertex, i, { time, former }, services), outputs);
+    const { processingTime = NO_PROCESSING_TIME } = services;
+    const replay = operator.details.replayClock === undefined ? undefined : new ReplayClock(processingTime);
+    const parts = { time, former, processingTime: replay ?? processingTime };
+    const open = operator.open(servicesOf(vertex, i, parts, services), outputs);
     const { ports = DEFAULT_PORTS } = operator.details;
     invariant(
       open.inputs.length === ports.length,
       `operator "${operator.id}" opened ${open.inputs.length} inputs and has ${ports.length}`,
     );
-    opened[i] = { id: operator.id, open, time, former };
+    opened[i] = { id: operator.id, open, time, former, replay };
   }
   invariant(
     opened.length === 1 || opened.every(({ open }) => open.held === undefined),
@@ -211,6 +221,7 @@ class OperatorChain implements Chain {
     readonly id: string;
     readonly state: KeyedState;
     readonly time: EventTime;
+    readonly replay: ReplayClock | undefined;
   }[];
   private readonly place: ChainSurroundings["place"];
   private end: "not reached" | "running" | "finished" = "not reached";
@@ -230,8 +241,8 @@ class OperatorChain implements Chain {
         operatorState === undefined ? [] : [[id, operatorState]],
       ),
     );
-    this.keyed = operators.flatMap(({ id, time, open: { state } }) =>
-      state === undefined ? [] : [{ id, state, time }],
+    this.keyed = operators.flatMap(({ id, time, replay, open: { state } }) =>
+      state === undefined ? [] : [{ id, state, time, replay }],
     );
     this.states = this.keyed.flatMap(({ id, state }) =>
       state.stateNames.map((name) => ({ operator: id, state: name })),
@@ -269,22 +280,25 @@ class OperatorChain implements Chain {
   times(): OperatorTime[] {
     return this.keyed
       .filter(
-        ({ time, state }) => time.watermark !== Number.NEGATIVE_INFINITY || state.pausingClock !== undefined,
+        ({ time, state, replay }) =>
+          time.watermark !== Number.NEGATIVE_INFINITY || (state.pausingClock ?? replay) !== undefined,
       )
-      .map(({ id, time: { watermark, isWorkingOff }, state: { pausingClock } }) => ({
+      .map(({ id, time: { watermark, isWorkingOff }, state: { pausingClock }, replay }) => ({
         operator: id,
         watermark,
         isWorkingOff,
         ...(pausingClock && { pausingClockMs: pausingClock.now() }),
+        ...(replay && { replayClockMs: replay.nowMs() }),
       }));
   }
 
   restoreTimes(times: readonly OperatorTime[]): void {
-    for (const { operator, watermark, isWorkingOff, pausingClockMs } of times) {
+    for (const { operator, watermark, isWorkingOff, pausingClockMs, replayClockMs } of times) {
       const keyed = this.keyed.find(({ id }) => id === operator);
       if (keyed === undefined) continue;
       Object.assign(keyed.time, { watermark, isWorkingOff });
       if (pausingClockMs !== undefined) keyed.state.pausingClock?.restore(pausingClockMs);
+      if (replayClockMs !== undefined) keyed.replay?.restore(replayClockMs, watermark);
     }
   }
 
@@ -310,10 +324,18 @@ class OperatorChain implements Chain {
 
   advanceProcessingTime(timeMs: number, stepsAtATime = STEPS_AT_A_TIME): Slices | undefined {
     if (this.end !== "not reached") return undefined;
-    return this.advanceAll(({ open }) => open.advanceProcessingTime?.(timeMs), stepsAtATime);
+    return this.advanceAll(({ open, replay }) => {
+      replay?.taken();
+      return open.advanceProcessingTime?.(replay === undefined ? timeMs : replay.nowMs() - 1);
+    }, stepsAtATime);
+  }
+
+  becameIdle(): void {
+    for (const { replay } of this.operators) replay?.caughtUp();
   }
 
   restored(): Slices {
+    for (const { replay } of this.operators) replay?.goOn();
     return this.upstreamFirst(({ open }) => open.restored?.(), 1);
   }
 
@@ -343,9 +365,10 @@ class OperatorChain implements Chain {
     return { step: () => (this.advancing = slices.step()) };
   }
 
-  private advanceOne({ open, time }: NamedOperator, to: number): Slices | undefined {
+  private advanceOne({ open, time, replay }: NamedOperator, to: number): Slices | undefined {
     if (time.watermark >= to && !time.isWorkingOff) return undefined;
     time.watermark = to;
+    replay?.followed(to);
     const due = open.advance?.(to);
     time.isWorkingOff = due !== undefined;
     if (due === undefined) return undefined;
@@ -411,7 +434,7 @@ function withoutClock(): never {
 function servicesOf(
   vertex: Vertex,
   index: number,
-  { time, former }: Pick<OperatorServices, "time" | "former">,
+  parts: Pick<OperatorServices, "time" | "former" | "processingTime">,
   services: ChainServices,
 ): OperatorServices {
   const { id, details } = vertex.operators[index]!.operator;
@@ -419,9 +442,7 @@ function servicesOf(
   return {
     id,
     checks,
-    time,
-    former,
-    processingTime: services.processingTime ?? NO_PROCESSING_TIME,
+    ...parts,
     keyedState: () =>
       new KeyedState((options) => new HeapBackend(options), {
         operator: id,

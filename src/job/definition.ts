@@ -140,6 +140,7 @@ const PROCESS_MEMBERS = [
   "onTimer",
   "onExpire",
   "endOfInput",
+  "replayClock",
   "onEnd",
   "onFinish",
   "close",
@@ -160,9 +161,10 @@ export function checkProcess(
   checkMembers(definition, [...members, ...more], what, "member", id);
   // Not by a rest: members of a class may be inherited.
   const given = definition as Readonly<Record<string, unknown>>;
-  const { onTimer, onExpire, endOfInput, onEnd, onFinish, state, sideOutputs } = given;
+  const { onTimer, onExpire, endOfInput, replayClock, onEnd, onFinish, state, sideOutputs } = given;
   for (const name of recordFunctions) checkFunction(id, name, given[name]);
   checkTimers(id, onTimer, endOfInput);
+  checkReplayClock(id, replayClock);
   if (onEnd !== undefined) checkFunction(id, "onEnd", onEnd);
   if (onFinish !== undefined) checkFunction(id, "onFinish", onFinish);
   checkStates(id, state);
@@ -183,6 +185,18 @@ function checkTimers(id: string, onTimer: unknown, endOfInput: unknown): void {
   throw new ConfigurationError(
     id,
     `operator "${id}": endOfInput says what becomes of pending timers, and there is no onTimer`,
+  );
+}
+
+/** @throws ConfigurationError when it is neither left out nor "resume" */
+export function checkReplayClock(
+  id: string,
+  replayClock: unknown,
+): asserts replayClock is "resume" | undefined {
+  if (replayClock === undefined || replayClock === "resume") return;
+  throw new ConfigurationError(
+    id,
+    `operator "${id}": replayClock must be "resume" (or left out: the worker's clock), is ${describeOption(replayClock)}`,
   );
 }
 

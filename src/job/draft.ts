@@ -262,11 +262,17 @@ export class JobDraft {
   }
 
   #checkWatermarks({ definition: { id, details } }: JobOperator, operators: readonly JobOperator[]): void {
-    if (details.needsWatermarks !== true) return;
+    const { needsWatermarks = false, replayClock } = details;
+    if (!needsWatermarks && replayClock === undefined) return;
     const behind = this.#sameTimeAs(id);
     for (const { definition: from } of operators) {
       if (from.details.source === undefined || from.details.eventTime?.watermarks !== undefined) continue;
       if (!behind.has(from.id)) continue;
+      if (!needsWatermarks)
+        throw new ConfigurationError(
+          id,
+          `operator "${id}": replayClock "resume" catches up with event time, and source "${from.id}" in front of it has no watermarks: give the source timestamps and watermarks, such as { timestamp: (record) => record.at, watermarks: boundedOutOfOrderness("5 s") }, or leave replayClock out`,
+        );
       throw new ConfigurationError(
         id,
         `operator "${id}": works by event time, and source "${from.id}" in front of it has no watermarks: no window ` +

@@ -15,6 +15,7 @@ import type { Edge, Vertex } from "../dataflow/graph.ts";
 import type { Slices } from "../dataflow/operators/contract.ts";
 import { PortWait } from "../dataflow/operators/joins/port-wait.ts";
 import { operatorStateHandles, restoreOperatorStates } from "../dataflow/operators/unkeyed/operator-state.ts";
+import { AT_ONCE } from "../dataflow/time/processing-time.ts";
 import { type SenderTime, WatermarkCombiner } from "../dataflow/time/watermark-combiner.ts";
 import { ConfigurationError } from "../errors.ts";
 import { decodeValue, encodeValue } from "../formats/codec.ts";
@@ -158,6 +159,7 @@ export class VertexRun {
       const next = this.#next();
       if (next === undefined) break;
       this.#take(next);
+      if (this.#wakeAtMs === AT_ONCE) this.fireProcessingTime(this.#surroundings.clock.nowMs());
       ran = true;
       while (held?.step());
     }
@@ -270,6 +272,7 @@ export class VertexRun {
       this.#reached = watermark;
       finish(this.chain.advance(watermark));
     }
+    if (isIdle) this.chain.becameIdle();
     if (this.chain.held !== undefined) this.chain.held.mark(watermark, isIdle);
     else for (const edge of edgesOf(this.vertex)) this.#surroundings.mark(edge, watermark, isIdle);
   }

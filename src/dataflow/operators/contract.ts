@@ -66,6 +66,11 @@ export interface OperatorDetails {
   readonly actors?: ActorPlan;
   /** true: without watermarks the operator never comes to anything, or never lets go of anything. Default false. */
   readonly needsWatermarks?: boolean;
+  /**
+   * After a restore its processing time goes on from the checkpoint and catches up with event time. Default: it is the
+   * clock of the worker.
+   */
+  readonly replayClock?: "resume";
   /** true: the operator may emit when its input has ended. Default false. */
   readonly emitsAtEnd?: boolean;
   /** true: the operator is never chained to the one in front of it, as one with several ports is not. Default false. */

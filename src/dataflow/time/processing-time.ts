@@ -1,6 +1,9 @@
-/** Processing time as an operator has it: the wall clock of the process that runs its subtask. */
+/** In place of a time that is waited for: it is past, and the call comes before the next record. */
+export const AT_ONCE = Number.NEGATIVE_INFINITY;
+
+/** Processing time as an operator has it: the wall clock of the process that runs its subtask, or one behind it. */
 export interface ProcessingTime {
-  /** The wall clock, in ms. It may be set back. */
+  /** The clock, in ms. A wall clock may be set back. */
   nowMs(): number;
   /**
    * Asks for `OpenOperator.advanceProcessingTime` as soon as `timeMs` is past. The earliest time that was asked for

@@ -38,6 +38,8 @@ export interface StoredOperatorTime {
   readonly isWorkingOff: boolean;
   /** How late it was by the clock of values whose time to live pauses with the job, if it had some. */
   readonly pausingClockMs?: number;
+  /** How late it was by the operator's own clock, if that resumes where the job is restored. */
+  readonly replayClockMs?: number;
 }
 
 const operatorTime: z.ZodType<StoredOperatorTime> = z.object({
@@ -45,6 +47,7 @@ const operatorTime: z.ZodType<StoredOperatorTime> = z.object({
   watermark: time,
   isWorkingOff: z.boolean(),
   pausingClockMs: z.exactOptional(time),
+  replayClockMs: z.exactOptional(time),
 });
 
 /** The event time of one split, beside its position; or of a subtask that assigns timestamps itself. */

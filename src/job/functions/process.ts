@@ -106,6 +106,12 @@ export interface ProcessDefinition<
    * time, or are dropped. Default: "drop". Event timers fire, whatever their time.
    */
   readonly endOfInput?: TimersAtEnd;
+  /**
+   * What processing time is after a restore. "resume": it goes on from the checkpoint, and catches up with event time
+   * while records are read again, so timers fire among the records they fired among before. It needs watermarks in
+   * front of the operator. Default: the clock of the worker, and what has become due meanwhile fires at once.
+   */
+  readonly replayClock?: "resume";
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life. */
   readonly onEnd?: (context: KeyedContext<K, S, Out, Side, Resource>) => ReturnedAtEnd;
   /**
@@ -157,10 +163,11 @@ export function emitReturned<
     Readonly<Record<string, unknown>>,
     unknown
   >;
-  const { state, sideOutputs, endOfInput } = written;
+  const { state, sideOutputs, endOfInput, replayClock } = written;
   return {
     state,
     ...(sideOutputs && { sideOutputs: Object.keys(sideOutputs) }),
+    replayClock,
     onRecord(value, context) {
       const returned = written.onRecord(value, context);
       if (returned !== undefined) emitAnswer(id, "onRecord", returned, context.emit);

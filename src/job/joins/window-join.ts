@@ -18,7 +18,7 @@ type LateOutput<T, Tag extends string> = { readonly [N in Tag]: SidedLateRecord<
 /** A trigger of the user's own gets the records of both sides as `{ side, value }`. */
 export type JoinWindowOptions<Tag extends string = never> = Pick<
   WindowOptions<Tag>,
-  "allowedLateness" | "lateOutput" | "trigger" | "endOfInput" | "migrateWindows"
+  "allowedLateness" | "lateOutput" | "trigger" | "endOfInput" | "replayClock" | "migrateWindows"
 >;
 
 type SidedFunction = (

@@ -27,7 +27,7 @@ import type { Migrations } from "../../dataflow/operators/machines/stored-actor.
 import { ConfigurationError } from "../../errors.ts";
 import { describeOption } from "../../state/described.ts";
 import type { Key } from "../../state/descriptor.ts";
-import { checkFunction, type IterateOptions } from "../definition.ts";
+import { checkFunction, checkReplayClock, type IterateOptions } from "../definition.ts";
 import type { OperatorInput } from "../job.ts";
 import { checkName } from "../name.ts";
 import { checkMachine, hasDelays, hidesActions } from "./checks.ts";
@@ -87,6 +87,12 @@ export interface MachineDefinition<T, K extends Key, M extends AnyStateMachine, 
    * processing time are `drop`ped. With `addressee` only `drop` is possible, and is to be said.
    */
   readonly endOfInput?: "fire" | "drop" | undefined;
+  /**
+   * What the clock is after a restore, with `time: "processing"`. "resume": it goes on from the checkpoint, and catches
+   * up with event time while events are read again. Default: it is that of the worker, and delays that have ended
+   * meanwhile end at once.
+   */
+  readonly replayClock?: "resume" | undefined;
   /** Names the machine's present form. Another name is needed when a state of stored actors is gone. Default "1". */
   readonly version?: string | undefined;
   /** By version: what becomes of an actor that it has stored. Runs when the actor gets its next event. */
@@ -127,6 +133,7 @@ const MEMBERS = [
   "idle",
   "expired",
   "endOfInput",
+  "replayClock",
   "version",
   "migrate",
 ];
@@ -148,6 +155,10 @@ export function machineOf(
   checkMachine(id, machine);
   for (const name of FUNCTIONS) if (written[name] !== undefined) checkFunction(id, name, written[name]);
   const time = oneOf(id, "time", written["time"], ["event", "processing"]);
+  const { replayClock } = written;
+  checkReplayClock(id, replayClock);
+  if (replayClock !== undefined && time === "event")
+    refuse(id, 'replayClock is for a machine with time: "processing": this one goes by event time');
   const final = oneOf(id, "final", written["final"], ["evict", "keep"]);
   const idleMs = idle === undefined ? undefined : parseDuration(idle, `operator "${id}": idle`);
   if (idleMs === 0) refuse(id, "idle must be at least 1 ms");
@@ -188,6 +199,7 @@ export function machineOf(
     idleMs,
     // What cannot be seen to have delays may still have some.
     endOfInput: addressee === undefined ? (endOfInput as MachineOperator["endOfInput"]) : "drop",
+    replayClock,
     hasDelays: waits,
     mayHaveDelays: waits || hidesActions(machine),
     waitingMax,

@@ -5,7 +5,7 @@ import { type Duration, formatDuration, readDuration, show } from "../../config/
 import type { WindowTrigger } from "../../dataflow/operators/windows/triggered/trigger.ts";
 import { ConfigurationError } from "../../errors.ts";
 import type { StateDescriptors } from "../../state/descriptor.ts";
-import { checkStates } from "../definition.ts";
+import { checkReplayClock, checkStates } from "../definition.ts";
 import { checkName } from "../name.ts";
 import type { ResolvedWindows } from "./assigners.ts";
 import { AT_END, checkTrigger, factsOf } from "./triggers.ts";
@@ -53,6 +53,12 @@ export interface WindowOptions<
    * fire, or are dropped (as in Flink). Default "fire".
    */
   readonly endOfInput?: "fire" | "drop" | undefined;
+  /**
+   * What processing time is after a restore, for windows by processing time and triggers that use it. "resume": it goes
+   * on from the checkpoint, and catches up with event time while records are read again, so they come to the windows in
+   * which they were before. It needs watermarks in front of the windows. Default: the clock of the worker.
+   */
+  readonly replayClock?: "resume" | undefined;
 }
 
 /** The options as they are run. */
@@ -60,6 +66,7 @@ export interface ResolvedOptions {
   readonly allowedLateness: number;
   readonly lateTag: string | undefined;
   readonly endOfInput: "fire" | "drop";
+  readonly replayClock: "resume" | undefined;
   readonly migrateWindows: MigrateWindows | undefined;
   /** undefined: the windows fire at their end, and nothing more is asked of them. */
   readonly triggered:
@@ -82,6 +89,7 @@ const MEMBERS = [
   "windowState",
   "keyState",
   "endOfInput",
+  "replayClock",
   "migrateWindows",
 ];
 
@@ -103,7 +111,14 @@ export function resolveOptions(id: string, options: unknown, windows: ResolvedWi
       id,
       "endOfInput is for windows by processing time or count; those of event time fire at the end of input",
     );
+  const { replayClock } = given;
+  checkReplayClock(id, replayClock);
   const triggered = triggeredOf(id, given, windows);
+  if (replayClock !== undefined && triggered === undefined && (isByEvents || windows.kind === "counted"))
+    refuse(
+      id,
+      "replayClock is for windows by processing time, or with a trigger: nothing else here uses that clock",
+    );
   const { migrateWindows } = given;
   checkMigration(id, migrateWindows, windows, triggered !== undefined);
   const stays = allowedLateness === 0 ? "" : `, allowed lateness ${formatLateness(allowedLateness)}`;
@@ -111,6 +126,7 @@ export function resolveOptions(id: string, options: unknown, windows: ResolvedWi
     allowedLateness,
     lateTag: lateOutput as string | undefined,
     endOfInput,
+    replayClock,
     migrateWindows: migrateWindows as MigrateWindows | undefined,
     triggered,
     words: `${stays}${triggered === undefined ? "" : wordsOf(triggered)}`,

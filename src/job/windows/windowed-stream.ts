@@ -160,11 +160,8 @@ export class WindowedStream<
     checkName(id, "operator id");
     if (process !== undefined) checkFunction(id, "process", process);
     const resolved = resolveWindows(id, this.#assigner);
-    const { allowedLateness, lateTag, endOfInput, migrateWindows, triggered, words } = resolveOptions(
-      id,
-      this.#options,
-      resolved,
-    );
+    const { allowedLateness, lateTag, endOfInput, replayClock, migrateWindows, triggered, words } =
+      resolveOptions(id, this.#options, resolved);
     const windowsPerRecord = resolved.kind === "aligned" ? resolved.windows.windowsPerPane : 1;
     const keepsOfEach = aggregation?.merge === undefined || triggered !== undefined;
     if (windowsPerRecord > WINDOWS_MAX && keepsOfEach) {
@@ -197,6 +194,7 @@ export class WindowedStream<
       allowedLateness,
       endOfInput,
       ...(migrateWindows && { migrateWindows }),
+      ...(replayClock && { replayClock }),
       ...(aggregation !== undefined && { aggregation }),
       ...(process !== undefined && { process: process as EngineWindowFunction }),
       ...(lateTag !== undefined && { lateTag }),

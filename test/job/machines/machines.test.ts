@@ -258,6 +258,8 @@ describe("what is refused at build", () => {
     [{ evnet: 1 }, /no member "evnet".*event/],
     [{ event: 1 }, /event must be a function/],
     [{ time: "wall" }, /time must be "event" or "processing", is the text "wall"/],
+    [{ time: "processing", replayClock: "pause" }, /replayClock must be "resume"/],
+    [{ replayClock: "resume" }, /replayClock is for a machine with time: "processing"/],
     [{ final: "drop" }, /final must be "evict" or "keep"/],
     [{ unknownKey: "begin" }, /unknownKey must be "start" or "refuse"/],
     [{ idle: "soon" }, /idle/],

@@ -81,7 +81,7 @@ export class CutSubject {
       time: new EventTimeFlow({
         operator: "in",
         subtaskIndex: 0,
-        chain: { advance: () => undefined, unfinishedTime: () => undefined },
+        chain: { advance: () => undefined, becameIdle() {}, unfinishedTime: () => undefined },
         outputs: [],
         channels: scripts.map((_, from) => ({ edge: "in", from, to: 0 })),
         restored: [],

@@ -71,6 +71,8 @@ export interface ProcessFunction<In, Out, S extends StateDescriptors> {
   onExpire?(expired: Readonly<ExpiredValue>, context: ProcessContext<S, Out>): void;
   /** What becomes of pending processing-time timers. Default: "drop", as in Flink. */
   readonly endOfInput?: TimersAtEnd | undefined;
+  /** Processing time goes on from a restored checkpoint. Default: it is the clock of the worker. */
+  readonly replayClock?: "resume" | undefined;
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life (P19). */
   onEnd?(context: ProcessContext<S, Out>): void;
   /** Called once behind the last `onEnd`. */
@@ -94,6 +96,7 @@ export const processKind: OperatorKind<ProcessOperator> = {
       (one) => one !== undefined,
     ),
     ...(process.sideOutputs && { tags: process.sideOutputs }),
+    ...(process.replayClock && { replayClock: process.replayClock }),
   }),
   open: ({ lifecycle, ...operator }, services, outputs) =>
     openProcess(operator, services, outputs, { resource: resourceOf(services.id, lifecycle) }).opened,

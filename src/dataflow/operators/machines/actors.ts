@@ -43,13 +43,14 @@ export const ACTORS = "actors of the machine";
 
 export const machineKind: OperatorKind<MachineOperator> = {
   name: "machine",
-  describe: ({ plan, time, hasDelays, mayHaveDelays, endOfInput, addressee, waitingMax }) => ({
+  describe: ({ plan, time, hasDelays, mayHaveDelays, endOfInput, replayClock, addressee, waitingMax }) => ({
     states: { [ACTORS]: stateTable(), ...timerStates },
     ownStates: true,
     actors: plan,
     needsWatermarks: hasDelays && time === "event",
     emitsAtEnd: mayHaveDelays && endOfInput === "fire",
     tags: addressee === undefined ? [REFUSED] : [REFUSED, SENT],
+    ...(replayClock && { replayClock }),
     ...(addressee !== undefined && { loop: { waitingMax }, ports: ["in", "sent"] }),
   }),
   open: (definition, services, outputs) => new Actors(definition, services, outputs).opened(),

@@ -70,6 +70,8 @@ export interface MachineOperator {
   /** undefined: an actor stays until it ends. */
   readonly idleMs: number | undefined;
   readonly endOfInput: TimersAtEnd;
+  /** undefined: the clock is that of the worker. */
+  readonly replayClock: "resume" | undefined;
   /** Its actors may have to wait for a time. */
   readonly hasDelays: boolean;
   /** Some may show only when it runs. */

@@ -28,6 +28,8 @@ export interface WindowDefinition {
   readonly endOfInput?: "fire" | "drop";
   /** What becomes of other windows whose state is restored. Default: it is refused. */
   readonly migrateWindows?: MigrateWindows;
+  /** Of windows by processing time: the clock goes on from a restored checkpoint. Default: it is that of the worker. */
+  readonly replayClock?: "resume";
 }
 
 /** Windows that can be finished when the job has others. */
@@ -69,7 +71,7 @@ export function rowByRow(table: StateTable, look: (row: StateRow) => void): Slic
 
 /** What the engine asks of every window operator. */
 export function windowDetails(
-  { description, time, allowedLateness, lateTag, migrateWindows }: WindowDefinition,
+  { description, time, allowedLateness, lateTag, migrateWindows, replayClock }: WindowDefinition,
   states: StateDescriptors,
 ): OperatorDetails {
   return {
@@ -81,6 +83,7 @@ export function windowDetails(
     allowedLatenessMs: allowedLateness,
     ...(lateTag !== undefined && { tags: [lateTag] }),
     ...(migrateWindows && { migrateWindows }),
+    ...(replayClock && { replayClock }),
   };
 }
 

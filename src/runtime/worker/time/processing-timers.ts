@@ -13,7 +13,7 @@
 import type { Clock, Timer } from "../../../clock.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { Slices } from "../../../dataflow/operators/contract.ts";
-import type { ProcessingTime } from "../../../dataflow/time/processing-time.ts";
+import { AT_ONCE, type ProcessingTime } from "../../../dataflow/time/processing-time.ts";
 
 /** The clock of a subtask's operators. It is there before the chain. */
 export class ProcessingClock implements ProcessingTime {
@@ -36,12 +36,18 @@ export class ProcessingClock implements ProcessingTime {
   wakeAt(timeMs: number): void {
     if (this.#closed || this.#isDue || timeMs >= this.#forMs) return;
     this.#timer?.cancel();
+    if (timeMs === AT_ONCE) {
+      this.#due();
+      return;
+    }
     this.#forMs = timeMs;
-    this.#timer = this.#clock.after(Math.max(0, timeMs + 1 - this.#clock.nowMs()), () => {
-      this.#forMs = Number.POSITIVE_INFINITY;
-      this.#isDue = true;
-      this.#wake();
-    });
+    this.#timer = this.#clock.after(Math.max(0, timeMs + 1 - this.#clock.nowMs()), () => this.#due());
+  }
+
+  #due(): void {
+    this.#forMs = Number.POSITIVE_INFINITY;
+    this.#isDue = true;
+    this.#wake();
   }
 
   onDue(wake: () => void): void {

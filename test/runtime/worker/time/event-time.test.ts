@@ -28,6 +28,7 @@ function inputOf({ channels = 1, stepsPerWatermark = 0, restored = [], unfinishe
     subtaskIndex: 0,
     chain: {
       unfinishedTime: () => unfinished,
+      becameIdle: () => void story.push("became idle"),
       advance(watermark) {
         story.push(`advance ${watermark}`);
         let left = stepsPerWatermark;
@@ -97,9 +98,21 @@ test("idle channels do not hold event time back, and the idleness of all is told
   outputs[1]!.send(marked([], [0, 3, true]));
   expect(take()).toEqual(["advance 7", "tell 7"]);
   outputs[0]!.send(marked([], [0, 7, true]));
-  expect(take()).toEqual(["tell 7 idle"]);
+  expect(take()).toEqual(["became idle", "tell 7 idle"]);
   outputs[1]!.send(records("a"));
   expect(take()).toEqual(["tell 7", "a"]);
+});
+
+test("a restored input that was idle at the cut has become so only when it was active in between", () => {
+  const before = inputOf();
+  before.outputs[0]!.send(marked([], [0, 7, true]));
+  expect(before.take()).toEqual(["advance 7", "became idle", "tell 7 idle"]);
+  const after = inputOf({ restored: before.input.cut() });
+  after.input.start();
+  after.outputs[0]!.send(marked([], [0, 7, true]));
+  expect([...after.story, ...after.take()]).toEqual(["tell 7 idle"]);
+  after.outputs[0]!.send(marked(["a"], [1, 8, true]));
+  expect(after.take()).toEqual(["tell 7", "a", "advance 8", "became idle", "tell 8 idle"]);
 });
 
 test("the end of all channels is the last watermark, and no mark tells it on", () => {

@@ -1,6 +1,7 @@
 /** PT1, PT2 and TN6: when processing-time timers get a turn. */
 import { afterEach, expect, test } from "vitest";
 import type { Slices } from "../../../../src/dataflow/operators/contract.ts";
+import { AT_ONCE } from "../../../../src/dataflow/time/processing-time.ts";
 import { Turns } from "../../../../src/runtime/worker/subtask/turns.ts";
 import { ProcessingClock, ProcessingTimers } from "../../../../src/runtime/worker/time/processing-timers.ts";
 import { ManualClock, settled } from "../../../support/manual-clock.ts";
@@ -108,6 +109,16 @@ test("a time that has passed fires at once, also when the clock is set back", as
   expect(story).toEqual(["passed 9999", "passed 9010"]);
   processing.wakeAt(10_010);
   expect(clock.pending).toEqual([1000]);
+});
+
+test("what is due at once fires before the next record", async () => {
+  const { clock, story, processing, give } = opened();
+  processing.wakeAt(20_000);
+  processing.wakeAt(AT_ONCE);
+  give("a");
+  await turnsPass();
+  expect(story).toEqual(["passed 9999", "step 1", "a"]);
+  expect(clock.pending).toEqual([]);
 });
 
 test("no record is taken before all that are due have fired; barriers pass", async () => {

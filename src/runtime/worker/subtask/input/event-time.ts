@@ -10,6 +10,8 @@
  * - ET3 Idle marks and watermarks keep their order: an idle mark waits for the watermark in front of it.
  * - ET4 The end of all input is told by the end of data alone, never by a mark: behind a mark of Infinity an input that
  *   still is open would be late for ever.
+ * - ET5 The chain hears that the input has become idle, not that it was so at the restored cut: since then there may be
+ *   something.
  */
 import type { StateHandle } from "../../../../../machines/protocol.ts";
 import type { Chain } from "../../../../dataflow/chain.ts";
@@ -23,7 +25,7 @@ export interface EventTimeFlowOptions {
   /** The operator that gets the input: its name stands at the snapshot of the input's event time. */
   readonly operator: string;
   readonly subtaskIndex: number;
-  readonly chain: Pick<Chain, "advance" | "unfinishedTime">;
+  readonly chain: Pick<Chain, "advance" | "becameIdle" | "unfinishedTime">;
   /** The outputs; or the operator that holds records back, which tells them. */
   readonly outputs: readonly Pick<EdgeOutput, "mark">[];
   /** The senders, by channel; a source's splits have no channel and keep their times themselves. */
@@ -43,6 +45,7 @@ export class EventTimeFlow {
   /** What the outputs were told last. */
   #toldWatermark = Number.NEGATIVE_INFINITY;
   #toldIdle = false;
+  #wasIdle: boolean;
   #slices: Slices | undefined;
 
   constructor(options: EventTimeFlowOptions) {
@@ -57,6 +60,7 @@ export class EventTimeFlow {
     for (const [i, split] of splits.entries()) this.senders.restore(i, split);
     this.senders.restored(found?.combined ?? Number.NEGATIVE_INFINITY);
     this.#reached = found?.combined ?? Number.NEGATIVE_INFINITY;
+    this.#wasIdle = this.senders.isIdle;
   }
 
   /** What is due at the watermark is being worked off (ET2). */
@@ -110,6 +114,8 @@ export class EventTimeFlow {
 
   #tell(): void {
     const { isIdle } = this.senders;
+    if (isIdle && !this.#wasIdle) this.#options.chain.becameIdle();
+    this.#wasIdle = isIdle;
     if (this.#reached === this.#toldWatermark && isIdle === this.#toldIdle) return;
     this.#toldWatermark = this.#reached;
     this.#toldIdle = isIdle;
