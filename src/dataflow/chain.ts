@@ -22,7 +22,7 @@
  * test/bench/micro/state.ts.
  */
 import type { WindowsPlan } from "../../machines/protocol.ts";
-import { InvariantError, invariant } from "../errors.ts";
+import { invariant } from "../errors.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
 import { HeapBackend } from "../state/heap/backend.ts";
 import { keyGroupRangeOf } from "../state/key-groups.ts";
@@ -43,7 +43,7 @@ import type { OperatorStates } from "./operators/unkeyed/operator-state.ts";
 import type { SinkWriter } from "./sink.ts";
 import type { Collect } from "./source.ts";
 import { EventTime } from "./time/event-time.ts";
-import type { ProcessingTime } from "./time/processing-time.ts";
+import { NO_PROCESSING_TIME, type ProcessingTime } from "./time/processing-time.ts";
 import { ReplayClock } from "./time/replay-clock.ts";
 
 export interface ChainServices extends WaysOut {
@@ -423,12 +423,6 @@ class OperatorChain implements Chain {
     const failed = (await Promise.allSettled(closings)).find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
   }
-}
-
-const NO_PROCESSING_TIME: ProcessingTime = { nowMs: withoutClock, wakeAt: withoutClock };
-
-function withoutClock(): never {
-  throw new InvariantError("broken invariant: this chain was given no processing time");
 }
 
 function servicesOf(

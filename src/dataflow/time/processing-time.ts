@@ -1,3 +1,5 @@
+import { InvariantError } from "../../errors.ts";
+
 /** In place of a time that is waited for: it is past, and the call comes before the next record. */
 export const AT_ONCE = Number.NEGATIVE_INFINITY;
 
@@ -10,4 +12,11 @@ export interface ProcessingTime {
    * counts, so an operator asks again for its next one whenever it has been called.
    */
   wakeAt(timeMs: number): void;
+}
+
+/** For a chain whose operators are not to ask for it. */
+export const NO_PROCESSING_TIME: ProcessingTime = { nowMs: withoutClock, wakeAt: withoutClock };
+
+function withoutClock(): never {
+  throw new InvariantError("broken invariant: this chain was given no processing time");
 }
