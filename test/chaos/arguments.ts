@@ -1,5 +1,5 @@
 /** The arguments of a command that disturbs a job for a while. */
-import { parseArgs } from "node:util";
+import { flagsOf } from "../flags.ts";
 
 interface RunArguments {
   readonly seconds: number;
@@ -20,7 +20,7 @@ interface RunArguments {
  * @param restriction the option by which the command disturbs less
  */
 export function runArguments(restriction: "only" | "job"): RunArguments {
-  const { values } = parseArgs({
+  const values = flagsOf({
     options: {
       seconds: { type: "string", default: "60" },
       seed: { type: "string" },

@@ -4,13 +4,13 @@
  * `--bug` tells the shortest story of that bug, and `--bug all` that of every bug. Exit code 1: a violation, a search
  * that was cut off, or a seeded bug that was not found.
  */
-import { parseArgs } from "node:util";
+import { flagsOf } from "../flags.ts";
 import { seededBugs } from "./bugs/all.ts";
 import { summary } from "./checker/checker.ts";
 import { type BugResult, explore, hunt, type ScenarioResult, storyOf } from "./protocol/explore.ts";
 import { thorough } from "./protocol/scenarios.ts";
 
-const { values } = parseArgs({
+const values = flagsOf({
   options: { json: { type: "boolean", default: false }, bug: { type: "string" } },
 });
 

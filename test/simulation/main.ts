@@ -18,7 +18,7 @@
  *     --mutation TEXT   hunts only those whose name has this text
  */
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
+import { flagsOf } from "../flags.ts";
 import type { Edit } from "./decisions.ts";
 import { type Hunt, hunt } from "./mutations/hunt.ts";
 import { MUTATIONS } from "./mutations/mutations.ts";
@@ -28,7 +28,7 @@ import { shrink } from "./runner/shrink.ts";
 import { fullStory, shortStory } from "./runner/story.ts";
 import { type Outcome, simulate } from "./simulate.ts";
 
-const { values } = parseArgs({
+const values = flagsOf({
   options: {
     seeds: { type: "string", default: "1" },
     from: { type: "string", default: "1" },
