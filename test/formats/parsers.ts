@@ -39,6 +39,7 @@ import {
   parseInputTime,
   parseOperatorTime,
 } from "../../src/formats/positions/event-time.ts";
+import { encodeFormerWindows, parseFormerWindows } from "../../src/formats/positions/former-windows.ts";
 import { parseIndexed } from "../../src/formats/positions/indexed-split.ts";
 import { encodeSplitPosition, parseSplitPosition } from "../../src/formats/positions/split-position.ts";
 import {
@@ -323,8 +324,34 @@ export const PARSERS: readonly Parser[] = [
       Uint8Array.from(
         encodeOperatorTime({ keyGroups: { first: 0, last: 63 }, watermark: 1e12, isWorkingOff: true }),
       ),
+      Uint8Array.from(
+        encodeOperatorTime({
+          keyGroups: { first: 0, last: 63 },
+          watermark: Number.NEGATIVE_INFINITY,
+          isWorkingOff: false,
+          pausingClockMs: 1e12,
+          replayClockMs: 1e12,
+        }),
+      ),
     ],
     parse: (bytes) => parseOperatorTime(bytes, "count"),
+    errors: [ObjectCorruptError],
+  },
+  {
+    functions: ["parseFormerWindows"],
+    good: [
+      Uint8Array.from(
+        encodeFormerWindows({
+          bounds: { kind: "sliding", sizeMs: 60_000, slideMs: 1000, offsetMs: 0 },
+          time: "event",
+          staysForLate: false,
+          aggregates: true,
+          keepsRecords: false,
+          combines: false,
+        }),
+      ),
+    ],
+    parse: (bytes) => parseFormerWindows(bytes, "counts"),
     errors: [ObjectCorruptError],
   },
   {

@@ -1,7 +1,15 @@
 /** Processing time that goes on from a snapshot (P96), as a user's test sees it. */
 import { describe, expect, test } from "vitest";
 import { createMachine, emit } from "xstate";
-import { ascendingTimestamps, defineJob, type JobBuilder, tumblingWindows } from "../../src/index.ts";
+import {
+  ascendingTimestamps,
+  countTrigger,
+  defineJob,
+  type JobBuilder,
+  type Stream,
+  sessionWindows,
+  tumblingWindows,
+} from "../../src/index.ts";
 import { createTestHarness, type HarnessSnapshot } from "../../src/testing/index.ts";
 import { testSink, testSource } from "../job/connectors.ts";
 
@@ -189,6 +197,55 @@ test("windows by processing time get the records that they had", async () => {
   };
   expect(await run("resume")).toEqual(["1000: 3", "2000: 1", "3000: 3", "4000: 1"]);
   expect(await run()).toEqual(["1000: 1", `${HOUR_MS}: 7`]);
+});
+
+const inWindows = { replayClock: "resume" } as const;
+const startOf = (_: unknown, { window }: { readonly window: { readonly start: number } }) => window.start;
+
+test.each<[string, (clicks: ReturnType<typeof clicksOf>) => Stream<number>]>([
+  [
+    "windows with a trigger",
+    (clicks) =>
+      clicks
+        .window(tumblingWindows({ size: "1 s", time: "processing" }), {
+          ...inWindows,
+          trigger: countTrigger(2),
+        })
+        .process("op", startOf),
+  ],
+  [
+    "sessions",
+    (clicks) =>
+      clicks.window(sessionWindows({ gap: "1 s", time: "processing" }), inWindows).process("op", startOf),
+  ],
+  [
+    "a join in windows",
+    (clicks) =>
+      clicks
+        .join(clicks)
+        .window(tumblingWindows({ size: "1 s", time: "processing" }), inWindows)
+        .process("op", (left, _, context) => startOf(left, context)),
+  ],
+  [
+    "a process of two streams",
+    (clicks) =>
+      clicks.connect(clicks).process("op", {
+        state: {},
+        replayClock: "resume",
+        onFirst: (_, { currentProcessingTime }) => currentProcessingTime,
+        onSecond: () => undefined,
+      }),
+  ],
+])("%s: the clock resumes there, too", async (_, build) => {
+  const job = defineJob("any", {}, (builder) => void build(clicksOf(builder)).sink("out", testSink()));
+  const before = await createTestHarness(job, { nowMs: 1000 });
+  await click(before, 1000);
+  const again = await createTestHarness(job, { restore: before.snapshot(), nowMs: HOUR_MS });
+  for (const at of [3000, 3100, 5000]) await click(again, at);
+  await again.end();
+  const found = out(again) as number[];
+  expect(found.length).toBeGreaterThan(1);
+  expect(found.filter((startMs) => startMs > 5000)).toEqual([]);
 });
 
 test("the delays of a machine end among the events that they ended among before", async () => {
