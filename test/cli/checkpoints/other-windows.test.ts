@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
+import { createClient } from "../../../src/cli/assembly.ts";
 import { SharedServer } from "../servers/shared-server.ts";
 import { type Command, until } from "../workspace.ts";
 
@@ -86,5 +87,62 @@ test("refused, finished, dropped", async () => {
   await fires("390-420 400");
   await stop();
   expect(lines()).toEqual(["0-100 10 20", "100-200 110", "390-420 400", "70-140 120 130"]);
+  coordinator.kill("SIGKILL");
+});
+
+test("a worker that is lost before the new windows have had a checkpoint: those that were open are finished all the same", async () => {
+  const { workspace, cluster, here, asks, json } = shared;
+  const { connection } = cluster.nats;
+  await (await jetstreamManager(connection)).streams.add({ name: "LOST", subjects: ["lost"] });
+  const publish = async (...times: number[]) => {
+    for (const time of times) connection.publish("lost", String(time));
+    await connection.flush();
+  };
+  const text = (sizeMs: number, options?: string, interval = "100ms") =>
+    jobText(sizeMs, options)
+      .replace("TIMES", "LOST")
+      .replace("100ms", interval)
+      .replace("watermarks:", "watermarkInterval: 0, watermarks:");
+  const client = createClient(cluster);
+  let generation = 0;
+  /** Late records tell how far the input was read; a subtask that begins again begins to count again. */
+  const isLate = (wanted: number, since: number) =>
+    until(
+      async () => {
+        const report = await client.status("windowed");
+        const late = (report?.subtasks ?? [])
+          .flatMap(({ operators }) => operators)
+          .map(({ figures }) => figures.late ?? 0);
+        generation = report?.generation ?? 0;
+        return generation > since && late.includes(wanted);
+      },
+      () => `${wanted} late records behind generation ${since}`,
+    );
+  const coordinator = workspace.start(here("coordinator"));
+  const starts = () => workspace.start(here("worker", "job.mjs", "--slots", "4"));
+  const stop = async () => (await json("stop", "windowed", "--to", workspace.path("savepoints"))).location;
+
+  workspace.write("job.mjs", text(100));
+  expect(await asks("submit", "job.mjs")).toMatchObject({ code: 0 });
+  const first = starts();
+  await publish(10, 20, 110, 5);
+  await isLate(1, 0);
+  const location = await stop();
+  first.kill("SIGTERM");
+  await first.ended;
+
+  workspace.write("job.mjs", text(70, '{ migrateWindows: "finish-old" }', "1h"));
+  expect(await asks("restore", "job.mjs", "--from", String(location))).toMatchObject({ code: 0 });
+  const second = starts();
+  await publish(120, 130, 6);
+  await isLate(1, 0);
+  second.kill("SIGKILL");
+  await second.ended;
+  starts();
+  await isLate(1, generation);
+  await publish(250, 7);
+  await isLate(2, 0);
+  await stop();
+  expect(workspace.lines("lines").toSorted()).toEqual(["0-100 10 20", "100-200 110", "70-140 120 130"]);
   coordinator.kill("SIGKILL");
 });
