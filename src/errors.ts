@@ -174,11 +174,17 @@ export class StorageStalledError extends StorageError {}
 /** The storage refused a write: full, read-only, no permission. */
 export class StorageRefusedError extends StorageError {}
 
-/** A user function or decoder threw. Names the operator and, where it is known, the position in the source. */
+/**
+ * A user function or decoder threw. Names the operator and, where they are known, the position in the source and the
+ * group of the record's key.
+ */
 export class OperatorError extends TidemarkError {
   readonly retry: Retry;
   readonly operator: string;
   position: string | undefined;
+  keyGroup: number | undefined;
+  readonly #said: string;
+  #key: OperatorError["key"];
 
   constructor(operator: string, cause: unknown, position?: string) {
     super(`operator "${operator}" failed: ${saidBy(cause)}`, {
@@ -186,16 +192,42 @@ export class OperatorError extends TidemarkError {
     });
     this.retry = cause instanceof RecordBeyondLimitError ? "never" : "restart";
     this.operator = operator;
+    this.#said = this.message;
     if (position !== undefined) this.at(position);
+  }
+
+  /**
+   * The key whose record, timer or window the function had in its hands. undefined: there was none. It is data of
+   * users, and messages and properties of errors end in logs: so it stands in no message, and is no property that a
+   * logger would find. Whoever has the error in hand may ask for it.
+   */
+  get key(): string | number | boolean | bigint | undefined {
+    return this.#key;
+  }
+
+  /** Does nothing where a key is known. */
+  ofKey(key: NonNullable<OperatorError["key"]>, keyGroup: number): this {
+    if (this.#key === undefined) {
+      this.#key = key;
+      this.keyGroup = keyGroup;
+      this.#tell();
+    }
+    return this;
   }
 
   /** The turn that polls the source knows where the record came from; the operator that threw does not. */
   at(position: string): this {
     if (this.position === undefined) {
       this.position = position;
-      this.message += ` (at ${position})`;
+      this.#tell();
     }
     return this;
+  }
+
+  #tell(): void {
+    const at = this.position === undefined ? "" : ` (at ${this.position})`;
+    const of = this.keyGroup === undefined ? "" : ` (key group ${this.keyGroup})`;
+    this.message = `${this.#said}${at}${of}`;
   }
 }
 

@@ -149,7 +149,8 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
         return (value, timestamp) => only.add(value, timestamp);
       }
       const { receiver = "keyBy" } = options;
-      const combiner = combine === undefined ? undefined : new Combiner(receiver, key, combine);
+      const combiner =
+        combine === undefined ? undefined : new Combiner(receiver, key, combine, maxParallelism);
       const bufferOfKeyGroup = Array.from(
         { length: maxParallelism },
         (_, keyGroup) => buffers[ownerOf(keyGroup, count, maxParallelism)]!,

@@ -4,7 +4,8 @@
  * A promise that is described is refused, and is not left to end the process when it is rejected later.
  *
  * - DV1 What a record, a key or a value of state holds is never shown: messages end in logs, in the job's record and on
- *   terminals. Kinds, lengths, names of fields and of classes are.
+ *   terminals. Kinds, lengths, names of fields and of classes are. An error carries the key where no logger finds it,
+ *   and only the test harness prints it.
  */
 
 /**

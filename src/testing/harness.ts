@@ -13,14 +13,14 @@
 import type { GraphPlan } from "../../machines/protocol.ts";
 import { resolveJobConfig } from "../config/job-config.ts";
 import { didYouMean } from "../config/suggestion.ts";
-import type { Edge } from "../dataflow/graph.ts";
+import type { JobGraph } from "../dataflow/graph.ts";
 import type { OperatorDetails } from "../dataflow/operators/contract.ts";
 import { failureOf } from "../dataflow/operators/failure.ts";
 import { Combiner } from "../dataflow/operators/keyed/combine.ts";
 import { NO_TIMESTAMP } from "../dataflow/source.ts";
 import { DEFAULT_INTERVAL_MS, SourceTime } from "../dataflow/time/source-time.ts";
 import { describeNoTime, isTime } from "../dataflow/time/times.ts";
-import { ConfigurationError } from "../errors.ts";
+import { ConfigurationError, OperatorError } from "../errors.ts";
 import { buildGraph } from "../job/graph.ts";
 import { Job } from "../job/job.ts";
 import { operatorsOf, planOf } from "../job/plan.ts";
@@ -99,7 +99,7 @@ export class TestHarness {
     this.#plan = planOf(asItIs);
     const { graph, tags } = withReadTags(asItIs);
     const edges = new Map(graph.edges.map((edge) => [edge.id, edge]));
-    const combiners = combinersOf(graph.edges);
+    const combiners = combinersOf(graph);
     const sendersOf = (vertex: string) => graph.edges.filter((edge) => edge.to === vertex && tellsTime(edge));
     const portsOf = (vertex: string) => {
       const ports = sendersOf(vertex).map(({ port }) => port);
@@ -315,6 +315,8 @@ export class TestHarness {
       return act();
     } catch (error) {
       this.#failure = error;
+      if (error instanceof OperatorError && error.key !== undefined)
+        error.message += ` (key ${keyInWords(error.key)})`;
       throw error;
     }
   }
@@ -385,12 +387,18 @@ function checkWindows(
 }
 
 /** What records become in front of the exchanges that combine, by edge. */
-function combinersOf(edges: readonly Edge[]): ReadonlyMap<string, Combiner> {
+function combinersOf({ edges, maxParallelism }: JobGraph): ReadonlyMap<string, Combiner> {
   const combiners = new Map<string, Combiner>();
   for (const { id, to, partitioner } of edges)
     if (partitioner.kind === "hash" && partitioner.combine !== undefined)
-      combiners.set(id, new Combiner(to, partitioner.key, partitioner.combine));
+      combiners.set(id, new Combiner(to, partitioner.key, partitioner.combine, maxParallelism));
   return combiners;
+}
+
+/** Tests hold no data of users, so here the key may be shown. */
+function keyInWords(key: NonNullable<OperatorError["key"]>): string {
+  if (typeof key === "string") return JSON.stringify(key);
+  return typeof key === "bigint" ? `${key}n` : String(key);
 }
 
 function refuse(key: string, message: string): never {

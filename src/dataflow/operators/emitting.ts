@@ -6,15 +6,23 @@
  */
 import { OperatorError } from "../../errors.ts";
 import { describeValue } from "../../state/described.ts";
+import type { Key } from "../../state/descriptor.ts";
+import type { KeyedState } from "../../state/keyed-state.ts";
 import { isAnswer, refuseAnswer, wanted } from "../guards/answers.ts";
 import { type Collect, NO_TIMESTAMP } from "../source.ts";
 import { describeNoTime, isTime } from "../time/times.ts";
 import type { Outputs } from "./contract.ts";
-import { failureOf } from "./failure.ts";
+import { failureAtKey, failureOf } from "./failure.ts";
 import type { Resource } from "./lifecycle.ts";
 
 /** "idle": no function is running; "running": inside the user's function; "emitting": inside what is downstream. */
 type Stage = "idle" | "running" | "emitting";
+
+/** The key that a function has in its hands. */
+export interface KeyInHands {
+  readonly key: Key;
+  readonly state: Pick<KeyedState, "maxParallelism">;
+}
 
 /** What a function has besides its main output. */
 export interface Surroundings {
@@ -87,9 +95,16 @@ export class EmittingContext {
   }
 
   failureOf(error: unknown): unknown {
-    const downstreamFailed = this.stage === "emitting";
+    const { stage, keyed } = this;
     this.stage = "idle";
-    return downstreamFailed ? error : failureOf(this.operator, error, this.statesInUse);
+    if (stage === "emitting") return error;
+    if (keyed === undefined || stage === "idle") return failureOf(this.operator, error, this.statesInUse);
+    return failureAtKey(this.operator, error, keyed.state, keyed.key, this.statesInUse);
+  }
+
+  /** What the running function has a key of. Default: there is none. */
+  protected get keyed(): KeyInHands | undefined {
+    return undefined;
   }
 
   /** The states that the function has had in its hands, for the message of a failure. */

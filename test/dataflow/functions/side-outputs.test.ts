@@ -63,7 +63,7 @@ describe("in one subtask", () => {
   test("a tag that the operator does not declare, and a value that none can mean, fail it by name", () => {
     const { chain: built } = chain();
     expect(messageOf(() => built.heads[0]!("wrong", 0))).toBe(
-      'operator "sorted" failed: it has no side output "lat"; declared: late, odd, unread',
+      'operator "sorted" failed: it has no side output "lat"; declared: late, odd, unread (key group 88)',
     );
     expect(messageOf(() => built.heads[0]!("promise", 0))).toContain(
       'operator "sorted" failed: sideOutput "late" was given a promise',
@@ -75,7 +75,7 @@ describe("in one subtask", () => {
       process("plain", ofWord, { state: {}, onRecord: (word, { sideOutput }) => sideOutput("late", word) }),
     ]);
     expect(messageOf(() => built.heads[0]!("a", 0))).toBe(
-      'operator "plain" failed: it has no side output "late"; none is declared (sideOutputs)',
+      'operator "plain" failed: it has no side output "late"; none is declared (sideOutputs) (key group 26)',
     );
   });
 });

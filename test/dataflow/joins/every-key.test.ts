@@ -205,7 +205,7 @@ describe("refused, by the names of operator and state", () => {
         });
       } catch {}
     });
-    expect(message).toBe('operator "checked" failed: boom (at broadcast record "r")');
+    expect(message).toBe('operator "checked" failed: boom (at broadcast record "r") (key group 26)');
   });
 
   test("what fails downstream has its own name there, also where the function goes on", () => {

@@ -211,7 +211,7 @@ describe("event timers", () => {
     const error = failureOf(() => all(chain.advance(Infinity)));
     expect(error).toBeInstanceOf(OperatorError);
     expect((error as Error).message).toMatch(
-      /^operator "timed" failed: a timer was registered .* \(at an event timer\)$/,
+      /^operator "timed" failed: a timer was registered .* \(at an event timer\) \(key group \d+\)$/,
     );
   });
 
@@ -229,7 +229,7 @@ describe("event timers", () => {
     expect(out.out).toHaveLength(5000);
     given(["a", 9000]);
     expect(() => all(chain.advance(10_000))).toThrow(
-      /^operator "timed" failed: a timer registered one for its own time .* Register it for a later time \(at an event timer\)$/,
+      /^operator "timed" failed: a timer registered one for its own time .* Register it for a later time \(at an event timer\) \(key group \d+\)$/,
     );
   });
 

@@ -17,6 +17,7 @@ import { AsyncTimeoutError, OperatorError } from "../../../errors.ts";
 import { describeValue, isThenable, silence } from "../../../state/described.ts";
 import type { Key } from "../../../state/descriptor.ts";
 import { isChangeRefused } from "../../../state/frozen.ts";
+import type { KeyedState } from "../../../state/keyed-state.ts";
 import { isAnswer } from "../../guards/answers.ts";
 import type { Collect } from "../../source.ts";
 import type { TroubleWatch } from "../../trouble.ts";
@@ -28,7 +29,7 @@ import type {
   OperatorServices,
   Outputs,
 } from "../contract.ts";
-import { failureOf, neverInPlace } from "../failure.ts";
+import { failureAtKey, failureOf, neverInPlace } from "../failure.ts";
 import { type KeySelector, stableKey } from "../keyed/key-selector.ts";
 import { type Lifecycle, type Resource, resourceOf } from "../lifecycle.ts";
 import { Call, type RequestContext, type Retries, saidBy } from "./call.ts";
@@ -92,6 +93,7 @@ class OpenAsync implements HeldRecords {
   readonly #definition: AsyncOperator;
   readonly #outputs: Outputs;
   readonly #failed: Collect<unknown> | undefined;
+  readonly #state: KeyedState;
   readonly #stored: StoredRequests;
   readonly #queue: RequestQueue<Request>;
   readonly #resource: Resource | undefined;
@@ -111,6 +113,7 @@ class OpenAsync implements HeldRecords {
     this.#definition = definition;
     this.#outputs = outputs;
     this.#failed = onFailure === "sideOutput" ? outputs.tagged(FAILED) : undefined;
+    this.#state = state;
     this.#stored = new StoredRequests(state);
     this.#queue = new RequestQueue(order);
     this.#resource = resourceOf(id, lifecycle);
@@ -236,12 +239,13 @@ class OpenAsync implements HeldRecords {
   }
 
   #answered(request: Request, answer: unknown): void {
+    const { stored } = request;
     this.#retried.delete(request);
     this.#trouble?.passed();
     try {
       request.results = resultsOf(this.#id, answer);
     } catch (error) {
-      this.#fail(error as OperatorError);
+      this.#fail(error as OperatorError, stored);
       return;
     }
     this.#ended(request);
@@ -260,7 +264,7 @@ class OpenAsync implements HeldRecords {
     const { retries } = this.#definition;
     const attempt = `attempt ${attempts} of ${retries.attempts}`;
     const what = `the request for ${describeValue(stored.value)} failed in ${attempt}: ${this.#reasonOf(error)}`;
-    this.#fail(new OperatorError(this.#id, new Error(what, { cause: error })));
+    this.#fail(new OperatorError(this.#id, new Error(what, { cause: error })), stored);
   }
 
   #reasonOf(error: unknown): string {
@@ -275,8 +279,9 @@ class OpenAsync implements HeldRecords {
     this.#wake();
   }
 
-  #fail(error: OperatorError): void {
-    this.#failure ??= error;
+  #fail(error: OperatorError, { key }: StoredRequest): void {
+    const ofUser = this.#definition.key === undefined ? undefined : key;
+    this.#failure ??= failureAtKey(this.#id, error, this.#state, ofUser) as OperatorError;
     this.#wake();
   }
 

@@ -70,7 +70,7 @@ class IntervalJoin implements OpenOperator {
       );
     this.lateLeft = lateOf(left);
     this.lateRight = lateOf(right);
-    const context = new PairContext(services.id, outputs, join);
+    const context = new PairContext(services.id, outputs, { join, state });
     const shared = { services, state, context };
     this.inputs = [
       inputOf({

@@ -2,7 +2,7 @@
 import type { Key } from "../../../state/descriptor.ts";
 import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { Outputs } from "../contract.ts";
-import { EmittingContext } from "../emitting.ts";
+import { EmittingContext, type KeyInHands } from "../emitting.ts";
 import type { KeySelector } from "../keyed/key-selector.ts";
 
 /** Reused for every pair of an operator: read it, do not keep it. */
@@ -25,16 +25,27 @@ export interface JoinSide {
   readonly lateTag?: string | undefined;
 }
 
+interface PairContextOptions {
+  readonly join: JoinFunction;
+  readonly state: KeyInHands["state"];
+}
+
 /** The one context of a join. */
 export class PairContext extends EmittingContext implements JoinContext {
   key: Key = "";
   leftTimestamp = 0;
   rightTimestamp = 0;
   private readonly join: JoinFunction;
+  private readonly state: KeyInHands["state"];
 
-  constructor(operator: string, outputs: Outputs, join: JoinFunction) {
+  constructor(operator: string, outputs: Outputs, { join, state }: PairContextOptions) {
     super(operator, outputs, {});
     this.join = join;
+    this.state = state;
+  }
+
+  protected override get keyed(): KeyInHands {
+    return { key: this.key, state: this.state };
   }
 
   meet(key: Key, left: unknown, leftTimestamp: number, right: unknown, rightTimestamp: number): void {

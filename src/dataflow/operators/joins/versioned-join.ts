@@ -65,7 +65,7 @@ class VersionedJoin implements OpenOperator {
     const { id, time } = services;
     const state = services.keyedState();
     this.state = state;
-    this.context = new PairContext(id, outputs, join);
+    this.context = new PairContext(id, outputs, { join, state });
     this.probes = state.table(PROBES);
     this.probeTimes = new TimerSet({ table: PROBE_TIMES, state, rearming: new Rearming() });
     this.versions = new JoinBuffer({

@@ -15,7 +15,7 @@ import { invariant, OperatorError } from "../../../errors.ts";
 import { describeValue } from "../../../state/described.ts";
 import type { Key } from "../../../state/descriptor.ts";
 import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
-import { failureOf } from "../failure.ts";
+import { failureAtKey, failureOf } from "../failure.ts";
 import type { Aggregation } from "../windows/aggregation.ts";
 import type { KeySelector } from "./key-selector.ts";
 
@@ -62,16 +62,18 @@ export class Combiner {
   readonly keyOf: KeySelector;
   private readonly operator: string;
   private readonly joins: Joins;
+  private readonly groups: { readonly maxParallelism: number };
   private readonly panes: Panes | undefined;
   /** The pane that was asked for last. */
   private start = Number.NaN;
   private end = Number.NaN;
 
   /** @param operator the one behind the exchange, which the functions belong to */
-  constructor(operator: string, keyOf: KeySelector, { joins, panes }: Combine) {
+  constructor(operator: string, keyOf: KeySelector, { joins, panes }: Combine, maxParallelism: number) {
     this.operator = operator;
     this.keyOf = keyOf;
     this.joins = joins;
+    this.groups = { maxParallelism };
     this.panes = panes;
   }
 
@@ -107,7 +109,7 @@ export class Combiner {
     try {
       return [key, checkedAccumulator(operator, joins.aggregation.first(value))];
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, this.groups, key);
     }
   }
 
@@ -127,7 +129,7 @@ export class Combiner {
       if (!isSameKey(now, key)) refuseKey(operator, now, key);
       return reduced;
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, this.groups, key);
     }
   }
 }

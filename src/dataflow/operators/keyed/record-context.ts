@@ -3,7 +3,7 @@ import type { Key } from "../../../state/descriptor.ts";
 import type { KeyedState } from "../../../state/keyed-state.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
 import type { OperatorServices, Outputs } from "../contract.ts";
-import { EmittingContext, type Surroundings } from "../emitting.ts";
+import { EmittingContext, type KeyInHands, type Surroundings } from "../emitting.ts";
 import { CheckedTimers, type ContextTimers } from "./context-timers.ts";
 import type { OperatorTimers } from "./operator-timers.ts";
 import type { ProcessContext } from "./process.ts";
@@ -27,6 +27,7 @@ export class RecordContext extends EmittingContext implements ProcessContext {
   readonly timers: ContextTimers;
   private readonly options: RecordContextOptions;
   private isAtEnd = false;
+  private isAtLast = false;
 
   constructor(options: RecordContextOptions) {
     const { services, state, outputs, surroundings, timers } = options;
@@ -52,6 +53,7 @@ export class RecordContext extends EmittingContext implements ProcessContext {
   /** No key is current: access to state is refused. Called in front of `onFinish`. */
   beginAtLast(): void {
     this.options.state.leaveCurrentKey();
+    this.isAtLast = true;
     this.beginAt(NO_TIMESTAMP);
   }
 
@@ -73,6 +75,10 @@ export class RecordContext extends EmittingContext implements ProcessContext {
 
   protected override get statesInUse(): readonly string[] {
     return this.options.state.statesInUse;
+  }
+
+  protected override get keyed(): KeyInHands | undefined {
+    return this.isAtLast ? undefined : { key: this.key, state: this.options.state };
   }
 
   private whyNoTimers(): string | undefined {

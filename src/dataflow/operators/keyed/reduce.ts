@@ -1,10 +1,10 @@
 /** One value per key: the key's first record, then what the function answers. Emits the new value for each record. */
 import { ABSENT } from "../../../state/contract.ts";
-import { stateTable } from "../../../state/descriptor.ts";
+import { type Key, stateTable } from "../../../state/descriptor.ts";
 import { checkGiven } from "../../../state/handles/given.ts";
 import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { OperatorKind } from "../contract.ts";
-import { failureOf } from "../failure.ts";
+import { failureAtKey } from "../failure.ts";
 import { type Lifecycle, resourceOf } from "../lifecycle.ts";
 import { type KeySelector, stableKey } from "./key-selector.ts";
 
@@ -40,15 +40,17 @@ export const reduce: OperatorKind<ReduceOperator> = {
       inputs: [
         (value, timestamp) => {
           let reduced: unknown;
+          let key: Key | undefined;
           try {
-            state.setCurrentKey(keyOf(value));
+            key = keyOf(value);
+            state.setCurrentKey(key);
             const before = aggregate.read();
             reduced = before === ABSENT ? value : reduce(before, value);
             if (!isAnswer(reduced)) refuseAnswer(id, "reduce answered", reduced);
             if (checks) checkGiven(REDUCE_STATE, reduced);
             aggregate.write(reduced);
           } catch (error) {
-            throw failureOf(id, error);
+            throw failureAtKey(id, error, state, key);
           }
           downstream(reduced, timestamp);
         },

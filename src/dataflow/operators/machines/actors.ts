@@ -21,7 +21,7 @@ import type { KeyedState } from "../../../state/keyed-state.ts";
 import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import { type Collect, NO_TIMESTAMP } from "../../source.ts";
 import type { OpenOperator, OperatorKind, OperatorServices, Outputs } from "../contract.ts";
-import { failureOf } from "../failure.ts";
+import { failureAtKey } from "../failure.ts";
 import { stableKey } from "../keyed/key-selector.ts";
 import { OperatorTimers, type TimerKind, timerStates } from "../keyed/operator-timers.ts";
 import { Actor } from "./actor.ts";
@@ -121,14 +121,15 @@ class Actors {
   }
 
   private take(record: unknown, timestamp: number): void {
+    let key: Key | undefined;
     try {
-      const key = this.keyOf(record);
+      key = this.keyOf(record);
       const event = this.definition.event(record, { key, timestamp });
       if (event === undefined) return;
       this.state.setCurrentKey(key);
       this.receive(key, checkEvent(event, "event answered"), timestamp, "record");
     } catch (error) {
-      throw this.failed(error);
+      throw this.failed(error, key);
     }
     this.handOn(timestamp);
   }
@@ -138,7 +139,7 @@ class Actors {
       this.state.setCurrentKey(key);
       this.receive(key, event, timestamp, "actor");
     } catch (error) {
-      throw this.failed(error);
+      throw this.failed(error, key);
     }
     this.handOn(timestamp);
   }
@@ -157,7 +158,7 @@ class Actors {
         this.settle(actor);
       }
     } catch (error) {
-      throw this.failed(error);
+      throw this.failed(error, key);
     }
     this.handOn(timestamp);
   }
@@ -279,9 +280,9 @@ class Actors {
     for (const { to, value } of outs) to(value, timestamp);
   }
 
-  private failed(error: unknown): unknown {
+  private failed(error: unknown, key: Key | undefined): unknown {
     this.outs = [];
-    return failureOf(this.id, error, [ACTORS]);
+    return failureAtKey(this.id, error, this.state, key, [ACTORS]);
   }
 }
 

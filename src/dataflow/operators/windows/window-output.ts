@@ -3,8 +3,8 @@ import type { Key, StateDescriptors, StateHandles } from "../../../state/descrip
 import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { Collect } from "../../source.ts";
 import type { Outputs } from "../contract.ts";
-import { EmittingContext } from "../emitting.ts";
-import { failureOf } from "../failure.ts";
+import { EmittingContext, type KeyInHands } from "../emitting.ts";
+import { failureAtKey } from "../failure.ts";
 
 /** Bounds in ms of event time; `end` is the first ms that is not in the window. */
 export interface Window {
@@ -55,10 +55,18 @@ class FiringContext extends EmittingContext implements WindowContext {
   readonly windowState: WindowStates["windowState"];
   readonly keyState: WindowStates["keyState"];
 
-  constructor(operator: string, outputs: Outputs, { windowState, keyState }: WindowStates) {
+  private readonly state: KeyInHands["state"];
+
+  constructor({ operator, outputs, state, states }: Omit<Required<WindowOutputOptions>, "process">) {
     super(operator, outputs, {});
+    const { windowState, keyState } = states;
+    this.state = state;
     this.windowState = windowState;
     this.keyState = keyState;
+  }
+
+  protected override get keyed(): KeyInHands {
+    return { key: this.key, state: this.state };
   }
 
   begin({ key, start, end, timestamp, firing, index }: Firing): void {
@@ -88,6 +96,8 @@ export interface Resulting {
 export interface WindowOutputOptions {
   readonly operator: string;
   readonly outputs: Outputs;
+  /** Tells the groups of keys. */
+  readonly state: KeyInHands["state"];
   /** undefined: results leave as they are. */
   readonly process: WindowFunction | undefined;
   /** Default: there are none. */
@@ -96,30 +106,32 @@ export interface WindowOutputOptions {
 
 export class WindowOutput {
   private readonly operator: string;
+  private readonly state: KeyInHands["state"];
   private readonly downstream: Collect<unknown>;
   private readonly process: WindowFunction | undefined;
   private readonly context: FiringContext;
 
-  constructor({ operator, outputs, process, states = NO_STATES }: WindowOutputOptions) {
+  constructor({ operator, outputs, state, process, states = NO_STATES }: WindowOutputOptions) {
     this.operator = operator;
+    this.state = state;
     this.downstream = outputs.main;
     this.process = process;
-    this.context = new FiringContext(operator, outputs, states);
+    this.context = new FiringContext({ operator, outputs, state, states });
   }
 
   /** Emits what a window comes to. `held`: what `contents` has read for it. */
   fire(contents: Resulting, held: unknown, firing: Firing): void {
     if (this.process !== undefined) this.call(this.process, contents, held, firing);
-    else this.downstream(this.resultOf(contents, held), firing.timestamp);
+    else this.downstream(this.resultOf(contents, held, firing.key), firing.timestamp);
   }
 
-  private resultOf(contents: Resulting, held: unknown): unknown {
+  private resultOf(contents: Resulting, held: unknown, key: Key): unknown {
     try {
       const result = contents.result(held);
       if (!isAnswer(result)) refuseAnswer(this.operator, "getResult answered", result);
       return result;
     } catch (error) {
-      throw failureOf(this.operator, error);
+      throw failureAtKey(this.operator, error, this.state, key);
     }
   }
 

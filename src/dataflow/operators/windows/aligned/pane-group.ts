@@ -87,12 +87,20 @@ export class PaneGroup {
   /** In how many panes a key holds something, where panes stay for late records. */
   private readonly held = new Map<Key, number>();
 
+  /** The slot whose panes were merged last; -1: none were. */
+  private merging = -1;
+
   constructor(contents: Contents) {
     this.contents = contents;
   }
 
   keyAt(slot: number): Key {
     return this.cells[slot + KEY] as Key;
+  }
+
+  /** The key whose panes were merged last, for the message of a failure. */
+  get mergedKey(): Key | undefined {
+    return this.merging < 0 ? undefined : this.keyAt(this.merging);
   }
 
   get isEmpty(): boolean {
@@ -141,6 +149,7 @@ export class PaneGroup {
       cells[slot + COUNT] = (cells[slot + COUNT] as number) + 1;
       if (!isIncremental) continue;
       const before = cells[slot + BACK];
+      this.merging = slot;
       cells[slot + BACK] = before === NOTHING ? values[i] : contents.merge(before, values[i]);
       cells[slot + RESULT] = NOTHING;
     }
@@ -221,6 +230,7 @@ export class PaneGroup {
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!;
       const newer = cells[slot + FRONT];
+      this.merging = slot;
       cells[slot + FRONT] = newer === NOTHING ? values[i] : contents.merge(values[i], newer);
       values[i] = newer;
     }
@@ -392,6 +402,7 @@ export class PaneGroup {
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!;
       if (!this.changed.has(slot)) continue;
+      this.merging = slot;
       values[i] = read(this.keyAt(slot), pane);
       merge(slot, values[i], i);
     }

@@ -18,7 +18,7 @@ import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
 import type { Collect } from "../../../source.ts";
 import type { OpenOperator, Slices } from "../../contract.ts";
-import { failureOf } from "../../failure.ts";
+import { failureAtKey } from "../../failure.ts";
 import { noSlices } from "../../slices.ts";
 import { PANES } from "../contents.ts";
 import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
@@ -141,7 +141,7 @@ export class PanedWindows implements OpenOperator {
     const { operator, keyOf, state, time, contents, late, allowedLateness } = parts;
     return (value, timestamp) => {
       let refused: "late" | "outside" | undefined;
-      let key: Key = "";
+      let key: Key | undefined;
       try {
         if (!(timestamp >= this.pane && timestamp < this.paneEnd)) this.enter(timestamp);
         if (this.lastEnd < this.firstEnd) refused = "outside";
@@ -153,10 +153,10 @@ export class PanedWindows implements OpenOperator {
           else if (this.pane < this.takenTo) this.groups.get(state.currentKeyGroup)?.change(key);
         }
       } catch (error) {
-        throw failureOf(operator, error);
+        throw failureAtKey(operator, error, state, key);
       }
       if (refused !== undefined) late.refuse(value, timestamp, refused);
-      else if (this.firstEnd - 1 <= time.watermark) this.fireBehind(key);
+      else if (this.firstEnd - 1 <= time.watermark) this.fireBehind(key!);
     };
   }
 
@@ -221,7 +221,7 @@ export class PanedWindows implements OpenOperator {
       }
       index = this.countFiring(key, end);
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, this.state, key);
     } finally {
       this.leave();
     }
@@ -308,7 +308,7 @@ export class PanedWindows implements OpenOperator {
         return contents.read();
       });
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, state, group.mergedKey);
     }
     pass.group = group;
     if (this.firings !== undefined) return;
@@ -324,10 +324,11 @@ export class PanedWindows implements OpenOperator {
     this.panes.setCurrentNamespace(pane);
     rows.count = this.panes.readGroup(keyGroup, rows.keys, contents.isIncremental ? rows.values : undefined);
     if (rows.count === 0) return 0;
+    const group = this.groupAt(keyGroup);
     try {
-      this.groupAt(keyGroup).take(pane, rows);
+      group.take(pane, rows);
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, this.state, group.mergedKey);
     }
     return rows.count;
   }
@@ -369,7 +370,7 @@ export class PanedWindows implements OpenOperator {
       if (this.firings === undefined && group.removeBefore(slot, pass.nextStart)) this.fired.remove();
       return held;
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, state, group.keyAt(slot));
     }
   }
 
@@ -412,7 +413,7 @@ export class PanedWindows implements OpenOperator {
     try {
       if (group.turnSome()) return;
     } catch (error) {
-      throw failureOf(this.parts.operator, error);
+      throw failureAtKey(this.parts.operator, error, this.state, group.mergedKey);
     }
     if (group.isEmpty) this.groups.delete(pass.keyGroup);
     this.nextGroup(pass);

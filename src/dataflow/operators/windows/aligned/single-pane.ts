@@ -17,7 +17,7 @@ import { compareNames } from "../../../../state/name-order.ts";
 import type { Collect } from "../../../source.ts";
 import type { EventTime } from "../../../time/event-time.ts";
 import type { OpenOperator, Slices } from "../../contract.ts";
-import { failureOf } from "../../failure.ts";
+import { failureAtKey } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
 import { noSlices } from "../../slices.ts";
 import { type Contents, PANES } from "../contents.ts";
@@ -98,15 +98,17 @@ export class SinglePaneWindows implements OpenOperator {
   private inputOf({ operator, keyOf, state, time, contents, late }: AlignedParts): Collect<unknown> {
     return (value, timestamp) => {
       let isLate = false;
+      let key: Key | undefined;
       try {
         if (!(timestamp >= this.start && timestamp < this.end)) this.enter(timestamp);
         if (this.end - 1 <= time.watermark) isLate = true;
         else {
-          state.setCurrentKey(keyOf(value));
+          key = keyOf(value);
+          state.setCurrentKey(key);
           if (contents.add(value)) this.times.add(this.start);
         }
       } catch (error) {
-        throw failureOf(operator, error);
+        throw failureAtKey(operator, error, state, key);
       }
       if (isLate) late.refuse(value, timestamp, "late");
     };
@@ -162,7 +164,7 @@ export class SinglePaneWindows implements OpenOperator {
       held = contents.read();
       if (!contents.isIncremental) contents.remove();
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, state, key);
     }
     output.fire(contents, held, { key, start, end, timestamp: end - 1, firing: "onTime", index: 0 });
   }

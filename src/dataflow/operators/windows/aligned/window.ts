@@ -69,7 +69,7 @@ function openAt(
     time,
     contents: contentsOf(receiver, options),
     late: new LateRecords(id, time, lateOutput),
-    output: new WindowOutput({ operator: id, outputs, process }),
+    output: new WindowOutput({ operator: id, outputs, state, process }),
   };
   const present = isSimple(definition)
     ? new SinglePaneWindows(parts)

@@ -11,7 +11,7 @@ import { ABSENT, type StateTable } from "../../../../state/contract.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import type { EventTime } from "../../../time/event-time.ts";
 import type { Slices } from "../../contract.ts";
-import { failureOf } from "../../failure.ts";
+import { failureAtKey } from "../../failure.ts";
 import type { Aggregation } from "../aggregation.ts";
 import type { AlignedWindows } from "../aligned/assigner.ts";
 import { type AlignedBounds, alignedBy } from "../aligned/bounds.ts";
@@ -209,7 +209,7 @@ class AlignedKeys {
         ),
       );
     } catch (error) {
-      throw failureOf(this.parts.operator, error);
+      throw failureAtKey(this.parts.operator, error, this.parts.state, key);
     }
   }
 

@@ -11,7 +11,7 @@ import { ABSENT, type StateTable } from "../../../../state/contract.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
 import type { Slices } from "../../contract.ts";
-import { failureOf } from "../../failure.ts";
+import { failureAtKey } from "../../failure.ts";
 import type { Aggregation } from "../aggregation.ts";
 import type { ContentsOptions } from "../contents.ts";
 import { KEYS_PER_SLICE, rowByRow } from "../definition.ts";
@@ -86,7 +86,7 @@ export class FormerWindows {
       else this.table.write(left);
       this.dropRecords(windows, left);
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, state, key);
     }
     for (const { window, read } of firing) {
       const { start, end, firings: index, records } = window;

@@ -8,7 +8,7 @@
 import { ABSENT } from "../../../../state/contract.ts";
 import { type Key, stateTable } from "../../../../state/descriptor.ts";
 import type { OpenOperator, OperatorKind } from "../../contract.ts";
-import { failureOf } from "../../failure.ts";
+import { failureAtKey } from "../../failure.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
 import { noSlices } from "../../slices.ts";
 import { RECORDS } from "../contents.ts";
@@ -47,7 +47,7 @@ export const countWindow: OperatorKind<CountWindowDefinition> = {
     const keyOf = stableKey(id, key, checks);
     const state = keyedState();
     const table = state.table(WINDOWS);
-    const output = new WindowOutput({ operator: id, outputs, process });
+    const output = new WindowOutput({ operator: id, outputs, state, process });
     const options = { operator: id, state, checks };
     const contents: SessionContents =
       aggregation === undefined
@@ -62,7 +62,7 @@ export const countWindow: OperatorKind<CountWindowDefinition> = {
         contents.drop(window.held);
         table.remove();
       } catch (error) {
-        throw failureOf(id, error);
+        throw failureAtKey(id, error, state, of);
       }
       const { timestamp } = window;
       const bounds = { start: Number.NEGATIVE_INFINITY, end: Number.POSITIVE_INFINITY };
@@ -73,7 +73,7 @@ export const countWindow: OperatorKind<CountWindowDefinition> = {
       state,
       inputs: [
         (value, timestamp) => {
-          let of: Key;
+          let of: Key | undefined;
           let window: CountedWindow;
           try {
             of = keyOf(value);
@@ -90,7 +90,7 @@ export const countWindow: OperatorKind<CountWindowDefinition> = {
               return;
             }
           } catch (error) {
-            throw failureOf(id, error);
+            throw failureAtKey(id, error, state, of);
           }
           fire(of, window);
         },

@@ -38,7 +38,7 @@ function openAt(
   const { key, gapOf, longest, aggregation, process, allowedLateness, lateTag } = definition;
   const state = keyedState();
   const options = { operator: id, state, checks };
-  const output = new WindowOutput({ operator: id, outputs, process });
+  const output = new WindowOutput({ operator: id, outputs, state, process });
   const present = new SessionWindows({
     operator: id,
     keyOf: stableKey(id, key, checks),

@@ -20,7 +20,7 @@ import type { KeyedState } from "../../../../state/keyed-state.ts";
 import type { Collect } from "../../../source.ts";
 import type { EventTime } from "../../../time/event-time.ts";
 import type { OpenOperator, Slices } from "../../contract.ts";
-import { failureOf } from "../../failure.ts";
+import { failureAtKey } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
 import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
 import { DueKeys } from "../due-keys.ts";
@@ -91,7 +91,7 @@ export class SessionWindows implements OpenOperator {
 
   private inputOf({ operator, keyOf, state, late }: SessionParts): Collect<unknown> {
     return (value, timestamp) => {
-      let key: Key;
+      let key: Key | undefined;
       let taken: Session | undefined;
       try {
         checkTimestamp(timestamp);
@@ -99,7 +99,7 @@ export class SessionWindows implements OpenOperator {
         state.setCurrentKey(key);
         taken = this.take(key, value, timestamp);
       } catch (error) {
-        throw failureOf(operator, error);
+        throw failureAtKey(operator, error, state, key);
       }
       if (taken === undefined) late.refuse(value, timestamp, "late");
       else if (taken.stage === "fired") this.fire(key, taken, "late");
@@ -154,12 +154,12 @@ export class SessionWindows implements OpenOperator {
   }
 
   private fire(key: Key, { start, end, firings, held }: Session, firing: WindowFiring): void {
-    const { operator, contents, output } = this.parts;
+    const { operator, state, contents, output } = this.parts;
     let read: unknown;
     try {
       read = contents.read(held);
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, state, key);
     }
     output.fire(contents, read, { key, start, end, timestamp: end - 1, firing, index: firings - 1 });
   }
@@ -194,7 +194,7 @@ export class SessionWindows implements OpenOperator {
       if (left.length === 0) this.table.remove();
       else this.table.write(left);
     } catch (error) {
-      throw failureOf(operator, error);
+      throw failureAtKey(operator, error, state, key);
     }
     for (const session of firing) this.fire(key, session, "onTime");
     for (const { held } of over) contents.drop(held);

@@ -67,6 +67,7 @@ export const triggeredWindow: OperatorKind<TriggeredWindowDefinition> = {
       output: new WindowOutput({
         operator: id,
         outputs: retractions?.outputs ?? outputs,
+        state,
         process,
         states: statesOf(definition, state),
       }),

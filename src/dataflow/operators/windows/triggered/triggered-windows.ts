@@ -20,7 +20,7 @@ import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
 import type { Collect } from "../../../source.ts";
 import type { OpenOperator, OperatorServices, Slices } from "../../contract.ts";
-import { failureOf } from "../../failure.ts";
+import { failureAtKey } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
 import type { TimerKind } from "../../keyed/operator-timers.ts";
 import { noSlices } from "../../slices.ts";
@@ -155,7 +155,7 @@ export class TriggeredWindows implements OpenOperator {
     const { definition, services, keyOf, placement, late } = this.parts;
     const firings: Firing[] = [];
     let refused: "late" | "outside" | undefined;
-    let key: Key;
+    let key: Key | undefined;
     let timestamp = recordTimestamp;
     try {
       if (definition.time === "processing")
@@ -165,7 +165,7 @@ export class TriggeredWindows implements OpenOperator {
       this.state.setCurrentKey(key);
       refused = this.place(key, value, timestamp, firings);
     } catch (error) {
-      throw failureOf(services.id, error);
+      throw failureAtKey(services.id, error, this.state, key);
     }
     if (refused !== undefined) late.refuse(value, timestamp, refused);
     else this.emit(key, firings);
@@ -352,7 +352,7 @@ export class TriggeredWindows implements OpenOperator {
       }
       this.store(after);
     } catch (error) {
-      throw failureOf(services.id, error);
+      throw failureAtKey(services.id, error, this.state, key);
     } finally {
       this.visited = undefined;
     }
@@ -418,7 +418,7 @@ export class TriggeredWindows implements OpenOperator {
           for (const window of windows) if (window.hasChanged) this.act(window, "fire", "onTime", firings);
           this.store(windows);
         } catch (error) {
-          throw failureOf(this.parts.services.id, error);
+          throw failureAtKey(this.parts.services.id, error, this.state, next.value);
         }
         this.emit(next.value, firings);
         return true;
