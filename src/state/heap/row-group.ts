@@ -101,7 +101,12 @@ export class RowGroup {
     const blocks = from.blocksOf(this.place);
     if (blocks.length === 0) return;
     this.touch();
-    for (const { index, count } of blocks) {
+    const { readers } = this;
+    for (const block of blocks) {
+      const { index, count } = block;
+      if (block.cut === readers.cut || !readers.needsBlock(this, index, block.cut)) {
+        block.releaseIfWanted(readers.spares);
+      }
       this.blocks[index] = NO_ROWS;
       this.free.push(index);
       this.count -= count;
@@ -142,10 +147,10 @@ export class RowGroup {
       const block = to.at(this.place, hash);
       if (block.hasRoom && block !== NO_ROWS) return this.own(to, block);
       this.touch();
-      const { layouts, cut } = this.readers;
+      const { layouts, cut, spares } = this.readers;
       if (block === NO_ROWS) {
         const home = { namespace: to.namespace, index: this.freeIndex(), depth: 0, pattern: 0 };
-        this.replace(to, new Block(layouts.layoutFor(value), cut, home, to.placesFirst));
+        this.replace(to, Block.first(layouts.layoutFor(value), cut, home, to.placesFirst, spares));
       } else {
         const layout = block.isMisfit ? layouts.layoutFor(value) : block.layout;
         if (block.places >= PLACES_MAX && to.canSplit(block.depth)) this.split(to, block, layout);

@@ -43,7 +43,7 @@ interface Sharing {
   blocks: number;
 }
 
-/** What a block gets of the one that it is a copy of. */
+/** What a block gets of the one that it is a copy of, or of spare memory. */
 interface Copied {
   readonly words: Int32Array;
   readonly others: unknown[];
@@ -102,6 +102,14 @@ export class Block implements BlockHome {
     this.keys = copied?.keys ?? filled(places, undefined);
     this.sharing = copied?.sharing ?? { blocks: 1 };
     this.others = copied?.others ?? filled(places * layout.othersWidth, undefined);
+  }
+
+  /** A block without rows. */
+  static first(layout: Layout, cut: number, home: BlockHome, places: number, spares: SpareMemory): Block {
+    const words = spares.emptyWords(places * layout.stride);
+    const others = spares.emptySlots<unknown>(places * layout.othersWidth);
+    const keys = spares.emptySlots<Key>(places);
+    return new Block(layout, cut, home, places, { words, others, keys, sharing: { blocks: 1 } });
   }
 
   copy(cut: number, spares: SpareMemory): Block {
@@ -175,6 +183,11 @@ export class Block implements BlockHome {
     if (--this.sharing.blocks > 0) return;
     spares.giveSlots(this.keys);
     if (this.namespaces !== undefined) spares.giveSlots(this.namespaces);
+  }
+
+  /** The same for a block that no cut has asked for, unless enough of its kind is spare (SM4). */
+  releaseIfWanted(spares: SpareMemory): void {
+    if (spares.isWanted(this.words)) this.release(spares);
   }
 
   /** Rows behind it that could lie at its place move. */

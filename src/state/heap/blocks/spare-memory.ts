@@ -1,5 +1,6 @@
 /**
- * The memory of blocks that were kept for a cut and have been read, for the next blocks that are copied.
+ * The memory of blocks that nobody reads any more: those that were kept for a cut and have been read, and those of
+ * rows that were dropped as a whole. It is that of the next blocks that are copied or begin.
  *
  * Owns: which memory is spare, and for how long. Does not own: when nobody reads a block any more (table.ts), what of
  * its memory is no other block's (block.ts).
@@ -10,7 +11,11 @@
  * - SM2 As much stays as was asked for since the last time that a cut was done with: a table that does not change
  *   under its snapshots has none, and there is never more than the copies of one snapshot.
  * - SM3 What is spare holds no key and no value.
+ * - SM4 Of what is dropped, so much is kept of each size: blocks of a pane go when those of another one begin, so few
+ *   are enough. It is as bad a garbage as a copy (SM1), and without cuts nothing would trim it.
  */
+const DROPPED_KEPT_MAX = 128;
+
 export class SpareMemory {
   private readonly words = new SpareArrays<Int32Array>();
   private readonly slots = new SpareArrays<unknown[]>();
@@ -27,6 +32,21 @@ export class SpareMemory {
     if (spare === undefined) return from.slice();
     for (let at = 0; at < spare.length; at++) spare[at] = from[at]!;
     return spare;
+  }
+
+  emptyWords(length: number): Int32Array {
+    const spare = this.words.take(length);
+    return spare === undefined ? new Int32Array(length) : spare.fill(0);
+  }
+
+  emptySlots<T>(length: number): (T | undefined)[] {
+    const spare = length === 0 ? [] : this.slots.take(length);
+    return (spare as (T | undefined)[] | undefined) ?? new Array<T | undefined>(length).fill(undefined);
+  }
+
+  /** May one of rows that were dropped be given? */
+  isWanted({ length }: Int32Array): boolean {
+    return this.words.count(length) < DROPPED_KEPT_MAX;
   }
 
   giveWords(words: Int32Array): void {
@@ -49,6 +69,11 @@ class SpareArrays<A extends { readonly length: number }> {
   private readonly spares = new Map<number, A[]>();
   /** How many were asked for, by length. */
   private readonly asked = new Map<number, number>();
+
+  /** How many are spare. */
+  count(length: number): number {
+    return this.spares.get(length)?.length ?? 0;
+  }
 
   take(length: number): A | undefined {
     this.asked.set(length, (this.asked.get(length) ?? 0) + 1);
