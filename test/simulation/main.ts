@@ -6,6 +6,7 @@
  *     --from N          the first one; default 1
  *     --seed N          this one only, twice, and no mutations
  *     --processes N     default: one for each core
+ *     --draws "operator session"   only seeds whose job has this, by a name in "covered" of the report
  *     --json            the report as JSON on stdout
  *     --story           prints what happened on --seed N
  *     --keep 3,17       with --seed: only these of its faults, by their numbers in the full run
@@ -34,6 +35,7 @@ const values = flagsOf({
     from: { type: "string", default: "1" },
     seed: { type: "string" },
     processes: { type: "string", default: String(availableParallelism()) },
+    draws: { type: "string" },
     json: { type: "boolean", default: false },
     story: { type: "boolean", default: false },
     keep: { type: "string" },
@@ -60,6 +62,7 @@ async function simulateMany(): Promise<number> {
   const report = await simulateAll({
     first: whole("from", values.from),
     seeds,
+    draws: values.draws,
     processes,
     untilFailure: values["until-failure"],
     onProgress: progress(seeds),

@@ -107,6 +107,11 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
   }
 }
 
+/** Whether the job of a seed has what `coverageOf` calls so. */
+export function draws(seed: number, what: string): boolean {
+  return coverageOf(drawnOn(new Decisions(seed, {})), []).includes(what);
+}
+
 function drawnOn(decisions: Decisions): DrawnJob {
   const job = withRetention(drawJob(decisions.stream("job")), decisions.stream("retention"));
   const changed = withChange(job, decisions.stream("change"));

@@ -22,6 +22,7 @@ const COPIED = [
   "test/simulation",
   "test/chaos/random.ts",
   "test/support/servers/compiled.ts",
+  "test/flags.ts",
   "package.json",
 ];
 
@@ -38,7 +39,7 @@ export async function hunt(mutation: Mutation, seedsMax: number, shrinks = false
       const file = join(copy, change.file);
       await writeFile(file, mutate(await readFile(file, "utf8"), change, mutation.name));
     }
-    const report = JSON.parse(await simulateIn(copy, seedsMax, shrinks));
+    const report = JSON.parse(await simulateIn(copy, seedsMax, mutation.draws, shrinks));
     const [failure] = report.failures;
     return {
       mutation: mutation.name,
@@ -63,14 +64,20 @@ export function mutate(text: string, { file, find, replace }: Change, name: stri
   return parts.join(replace);
 }
 
-function simulateIn(copy: string, seedsMax: number, shrinks: boolean): Promise<string> {
+function simulateIn(
+  copy: string,
+  seedsMax: number,
+  draws: string | undefined,
+  shrinks: boolean,
+): Promise<string> {
   const jiti = join(copy, "node_modules/jiti/lib/jiti-cli.mjs");
   const asked = ["--seeds", String(seedsMax), "--processes", "1", "--until-failure"];
+  const drawn = draws === undefined ? [] : ["--draws", draws];
   const quietly = ["--no-mutations", "--json", ...(shrinks ? [] : ["--no-shrink"])];
   return new Promise((resolve, reject) => {
     execFile(
       process.execPath,
-      [ROOMY, jiti, join(copy, "test/simulation/main.ts"), ...asked, ...quietly],
+      [ROOMY, jiti, join(copy, "test/simulation/main.ts"), ...asked, ...drawn, ...quietly],
       { cwd: copy, maxBuffer: 2 ** 26 },
       // A failing seed is what is hoped for: its exit code is 1.
       (error, stdout, stderr) => (stdout === "" ? reject(error ?? new Error(stderr)) : resolve(stdout)),

@@ -19,6 +19,18 @@ describe("the runner", () => {
     expect(await simulateAll({ first: 7, seeds: 6, processes: 2 })).toEqual(one);
     expect(await simulateAll({ first: 8, seeds: 6, processes: 2 })).not.toEqual(one);
   });
+
+  test("runs only seeds that draw what is asked for, and says when none does", async () => {
+    const { seeds, covered } = await simulateAll({
+      first: 1,
+      seeds: 2,
+      draws: "operator session",
+      processes: 1,
+    });
+    expect([seeds, covered["operator session"]]).toEqual([2, 2]);
+    const vain = simulateAll({ first: 1, seeds: 1, draws: "operator sesion", processes: 1 });
+    await expect(vain).rejects.toThrow('no job of 2000 seeds draws "operator sesion"');
+  });
 });
 
 describe("a replay", () => {

@@ -8,7 +8,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { createHash } from "node:crypto";
 import { compiled } from "../../support/servers/compiled.ts";
-import { type Outcome, simulate } from "../simulate.ts";
+import { draws, type Outcome, simulate } from "../simulate.ts";
 
 export interface Failure {
   readonly seed: number;
@@ -34,6 +34,8 @@ export interface Report {
 export interface RunnerOptions {
   readonly first: number;
   readonly seeds: number;
+  /** Only seeds whose job has this, by a name of `coverageOf`; the others are passed over, and do not count. */
+  readonly draws?: string | undefined;
   readonly processes: number;
   /** Nothing is run behind the first seed that fails. */
   readonly untilFailure?: boolean;
@@ -47,6 +49,7 @@ export interface RunnerOptions {
 type Result = Omit<Outcome, "story" | "taken" | "operators" | "workers">;
 
 const RUN_TWICE_EVERY = 50;
+const DRAWN_IN_VAIN_MAX = 2000;
 
 export async function simulateAll(options: RunnerOptions): Promise<Report> {
   const { processes, seeds } = options;
@@ -86,6 +89,18 @@ export function differences(first: string, second: string): string[] {
   return first === second ? [] : [`the second run went another way: trace ${second} instead of ${first}`];
 }
 
+/** @throws Error if so many seeds in a row draw no such job that there is probably no such name */
+function seedsOf({ first, seeds, draws: what }: RunnerOptions): number[] {
+  const found: number[] = [];
+  for (let seed = first, inVain = 0; found.length < seeds; seed++) {
+    if (what === undefined || draws(seed, what)) {
+      found.push(seed);
+      inVain = 0;
+    } else if (++inVain === DRAWN_IN_VAIN_MAX) throw new Error(`no job of ${inVain} seeds draws "${what}"`);
+  }
+  return found;
+}
+
 /** Outcomes come in any order, and count in that of their seeds. */
 class Merged {
   readonly #options: RunnerOptions;
@@ -103,23 +118,25 @@ class Merged {
     statesCompared: 0,
     virtualHours: 0,
   };
-  #next: number;
-  #counted: number;
+  readonly #seeds: readonly number[];
+  /** Indexes of it. */
+  #next = 0;
+  #counted = 0;
   #failedAt = Number.POSITIVE_INFINITY;
   #done = 0;
   #failed = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    this.#next = options.first;
-    this.#counted = options.first;
+    this.#seeds = seedsOf(options);
   }
 
   /** The seed to run next; undefined: there is none. */
   next(): number | undefined {
-    const { first, seeds } = this.#options;
-    const isOver = this.#next >= first + seeds || this.#next > this.#failedAt;
-    return isOver ? undefined : this.#next++;
+    const seed = this.#seeds[this.#next];
+    if (seed === undefined || seed > this.#failedAt) return undefined;
+    this.#next++;
+    return seed;
   }
 
   add(outcome: Result): void {
@@ -131,11 +148,16 @@ class Merged {
     }
     this.#options.onProgress?.(this.#done, this.#failed);
     this.#waiting.set(outcome.seed, outcome);
-    for (let due = this.#waiting.get(this.#counted); due !== undefined; ) {
+    for (let due = this.#waitingAt(this.#counted); due !== undefined; ) {
       this.#waiting.delete(due.seed);
       if (due.seed <= this.#failedAt) this.#count(due);
-      due = this.#waiting.get(++this.#counted);
+      due = this.#waitingAt(++this.#counted);
     }
+  }
+
+  #waitingAt(index: number): Result | undefined {
+    const seed = this.#seeds[index];
+    return seed === undefined ? undefined : this.#waiting.get(seed);
   }
 
   report(): Report {
