@@ -1,4 +1,4 @@
-/** SM2 and SM3: which memory of a copied block is used again, and for how long it is kept. */
+/** XM2 and XM3: which memory of a copied block is used again, and for how long it is kept. */
 import { describe, expect, test } from "vitest";
 import { SpareMemory } from "../../src/state/heap/blocks/spare-memory.ts";
 
@@ -21,14 +21,14 @@ describe("spare memory", () => {
     expect(spares.copyOfSlots(VALUES)).not.toBe(slots);
   });
 
-  test("holds nothing of what was in it (SM3)", () => {
+  test("holds nothing of what was in it (XM3)", () => {
     const spares = new SpareMemory();
     const slots = spares.copyOfSlots(VALUES);
     spares.giveSlots(slots);
     expect(slots).toEqual([undefined, undefined, undefined, undefined]);
   });
 
-  test("goes when a cut is done with under which nothing was copied (SM2)", () => {
+  test("goes when a cut is done with under which nothing was copied (XM2)", () => {
     const spares = new SpareMemory();
     const words = spares.copyOfWords(Int32Array.of(1, 2));
     spares.giveWords(words);
@@ -37,7 +37,7 @@ describe("spare memory", () => {
     expect(spares.copyOfWords(Int32Array.of(3, 4))).not.toBe(words);
   });
 
-  test("is never more than what was copied under the last cut (SM2)", () => {
+  test("is never more than what was copied under the last cut (XM2)", () => {
     const spares = new SpareMemory();
     const given = [1, 2, 3].map((word) => spares.copyOfWords(Int32Array.of(word)));
     for (const words of given) spares.giveWords(words);

@@ -1,5 +1,5 @@
 /**
- * OP3 and DV1: whose key a function had in its hands when it threw, for each kind of keyed operator. The error tells
+ * Whose key (OP3, DV1) a function had in its hands when it threw, for each kind of keyed operator. The error tells
  * it, and the message of the test harness. The error's own message does not, nor what a logger prints or stores.
  */
 import { inspect } from "node:util";

@@ -4,12 +4,12 @@
  * Owns: how far the operator's clock is behind that of its worker, and when it comes nearer. Does not own: the worker's
  * clock, how far event time has come (the chain tells it), what a checkpoint stores of it.
  *
- * - RC1 A restored clock begins at the time of the cut. It is never slower than the worker's clock and never ahead of
+ * - RK1 A restored clock begins at the time of the cut. It is never slower than the worker's clock and never ahead of
  *   it, so it never goes back.
- * - RC2 It comes nearer with event time: a watermark that is so much later than the one at the cut shows that so much
+ * - RK2 It comes nearer with event time: a watermark that is so much later than the one at the cut shows that so much
  *   time had passed when its records were first there.
- * - RC3 Where all input has become idle there is nothing to be read again, and the two clocks are one from then on.
- * - RC4 What is due when the clock has moved is done before the next record.
+ * - RK3 Where all input has become idle there is nothing to be read again, and the two clocks are one from then on.
+ * - RK4 What is due when the clock has moved is done before the next record.
  */
 import type { ProcessingTime } from "./processing-time.ts";
 import { AT_ONCE } from "./processing-time.ts";
@@ -62,7 +62,7 @@ export class ReplayClock implements ProcessingTime {
     if (this.#askedMs !== NEVER) this.#worker.wakeAt(this.#askedMs + this.#behindMs);
   }
 
-  /** RC2. Event time has come to `watermark`. */
+  /** RK2. Event time has come to `watermark`. */
   followed(watermark: number): void {
     if (this.#behindMs === 0 || !Number.isFinite(watermark)) return;
     // Before the cut, event time had not begun.
@@ -71,7 +71,7 @@ export class ReplayClock implements ProcessingTime {
     this.#comesNearer(Math.max(0, this.#worker.nowMs() - shownMs));
   }
 
-  /** RC3 */
+  /** RK3 */
   caughtUp(): void {
     this.#comesNearer(0);
   }

@@ -111,6 +111,8 @@ export class SourceTime {
     const { watermarks, idleAfterMs, intervalMs } = this.#options;
     if (watermarks === undefined) return undefined;
     const mayChange =
+      // Splits that are restored at their end never speak again.
+      this.#lookedMs === undefined ||
       watermarks.alsoWhenQuiet === true ||
       this.#splits.some(({ spoke }, i) => spoke || (idleAfterMs !== undefined && !senders.senderIsIdle(i)));
     return mayChange ? (this.#lookedMs ?? 0) + (intervalMs || DEFAULT_INTERVAL_MS) : undefined;

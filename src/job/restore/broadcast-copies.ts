@@ -1,9 +1,9 @@
 /**
  * The copies of broadcast state in a checkpoint, one for each subtask of an operator: pure functions.
  *
- * - BC1 Copies that are equal are stored once, with the subtasks that had them. Others stay as they are, each with its
+ * - BE1 Copies that are equal are stored once, with the subtasks that had them. Others stay as they are, each with its
  *   own subtasks: so nothing is lost, and each subtask gets back what it had (P100).
- * - BC2 At an aligned barrier all subtasks have had the same broadcast records in the same order. If copies are
+ * - BE2 At an aligned barrier all subtasks have had the same broadcast records in the same order. If copies are
  *   unequal there, `onBroadcast` has used something else than the record and broadcast state.
  */
 import type {
@@ -41,7 +41,7 @@ export function withEqualCopiesOnce(snapshots: readonly SubtaskSnapshot[]): Subt
 }
 
 /**
- * The states of which not all copies in a manifest are equal although they should be (BC2), each with what helps. Not
+ * The states of which not all copies in a manifest are equal although they should be (BE2), each with what helps. Not
  * those of an operator with broadcast records that a barrier has overtaken: its subtasks have not had the same ones.
  */
 export function unequalCopies(plan: GraphPlan, { subtasks }: Pick<Manifest, "subtasks">): string[] {

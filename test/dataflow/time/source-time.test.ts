@@ -23,6 +23,16 @@ function timeOf(options: Partial<SourceEventTime>, splits = 1) {
   return { time, senders, look };
 }
 
+test("splits that are restored at their end are found by a first look, although none of them speaks", () => {
+  const senders = new WatermarkCombiner(2);
+  const options = { watermarks: boundedOutOfOrderness("1 s"), intervalMs: INTERVAL_MS };
+  const time = new SourceTime("in", options, [undefined, undefined]);
+  expect(time.nextLookMs(senders)).toBeLessThan(1000);
+  time.look(1000, senders, (split) => (split === 0 ? "ended" : "more"));
+  expect([senders.senderIsActive(0), senders.senderIsActive(1)]).toEqual([false, true]);
+  expect(time.nextLookMs(senders)).toBeUndefined();
+});
+
 describe("the watermark of a split", () => {
   test("is behind the largest timestamp by what records may be out of order, and 1 ms", () => {
     const { time, senders, look } = timeOf({ watermarks: boundedOutOfOrderness("1 s") });

@@ -1,4 +1,4 @@
-/** BC1, BC2: equal copies of broadcast state are stored once, unequal ones are told, and each subtask has its own. */
+/** BE1, BE2: equal copies of broadcast state are stored once, unequal ones are told, and each subtask has its own. */
 import { describe, expect, test } from "vitest";
 import type {
   ChannelStateHandle,

@@ -185,7 +185,7 @@ export class Block implements BlockHome {
     if (this.namespaces !== undefined) spares.giveSlots(this.namespaces);
   }
 
-  /** The same for a block that no cut has asked for, unless enough of its kind is spare (SM4). */
+  /** The same for a block that no cut has asked for, unless enough of its kind is spare (XM4). */
   releaseIfWanted(spares: SpareMemory): void {
     if (spares.isWanted(this.words)) this.release(spares);
   }

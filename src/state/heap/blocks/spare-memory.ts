@@ -5,14 +5,14 @@
  * Owns: which memory is spare, and for how long. Does not own: when nobody reads a block any more (table.ts), what of
  * its memory is no other block's (block.ts).
  *
- * - SM1 A copy that lives as long as a snapshot is the worst kind of garbage. The young generation's collections copy
+ * - XM1 A copy that lives as long as a snapshot is the worst kind of garbage. The young generation's collections copy
  *   it twice, and memory outside of the heap makes V8 mark the old generation in steps of 5 to 10 ms, one for each
  *   further piece. With many changes under each snapshot that was most of what stopped the event loop.
- * - SM2 As much stays as was asked for since the last time that a cut was done with: a table that does not change
+ * - XM2 As much stays as was asked for since the last time that a cut was done with: a table that does not change
  *   under its snapshots has none, and there is never more than the copies of one snapshot.
- * - SM3 What is spare holds no key and no value.
- * - SM4 Of what is dropped, so much is kept of each size: blocks of a pane go when those of another one begin, so few
- *   are enough. It is as bad a garbage as a copy (SM1), and without cuts nothing would trim it.
+ * - XM3 What is spare holds no key and no value.
+ * - XM4 Of what is dropped, so much is kept of each size: blocks of a pane go when those of another one begin, so few
+ *   are enough. It is as bad a garbage as a copy (XM1), and without cuts nothing would trim it.
  */
 const DROPPED_KEPT_MAX = 128;
 
@@ -57,7 +57,7 @@ export class SpareMemory {
     if (slots.length > 0) this.slots.give(slots.fill(undefined));
   }
 
-  /** A cut is done with (SM2). */
+  /** A cut is done with (XM2). */
   trim(): void {
     this.words.trim();
     this.slots.trim();
