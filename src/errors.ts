@@ -199,7 +199,7 @@ export class OperatorError extends TidemarkError {
   /**
    * The key whose record, timer or window the function had in its hands. undefined: there was none. It is data of
    * users, and messages and properties of errors end in logs: so it stands in no message, and is no property that a
-   * logger would find. Whoever has the error in hand may ask for it.
+   * logger would find. Code that has caught the error may ask for it.
    */
   get key(): string | number | boolean | bigint | undefined {
     return this.#key;

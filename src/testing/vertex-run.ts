@@ -65,7 +65,7 @@ export interface VertexSurroundings {
 }
 
 export interface RestoredVertex extends StoredVertex {
-  /** Of the whole job, by operator. */
+  /** What becomes of former windows in the whole job, by operator. */
   readonly migrations: ReadonlyMap<string, WindowMigration>;
 }
 

@@ -30,7 +30,7 @@ interface Item {
 
 const YEAR = 365.25 * 86_400_000;
 const FARTHEST = 250_000 * YEAR;
-const rejected = () => Promise.reject(new Error("nobody waits for this"));
+const rejected = () => Promise.reject(new Error("no caller waits for this"));
 
 const unhandled: unknown[] = [];
 const note = (error: unknown) => void unhandled.push(error);
@@ -291,7 +291,7 @@ describe("requests", () => {
     [
       "a throw",
       () => rejected(),
-      "the request for an object failed in attempt 1 of 1: nobody waits for this",
+      "the request for an object failed in attempt 1 of 1: no caller waits for this",
     ],
   ])("that answer %s", async (_, request, words) => {
     await running(asking(request), async (harness) => {

@@ -70,9 +70,9 @@ interface DrawnBase {
   /** Two small numbers that its function depends on. */
   readonly a: number;
   readonly b: number;
-  /** Of a join: what comes late is read. Default: it is only counted. */
+  /** A join: what comes late is read. Default: it is only counted. */
   readonly tellsLate?: true;
-  /** Of rules: what comes for keys waits for them. */
+  /** Rules: what comes for keys waits for them. */
   readonly waitFor?: "first" | "caughtUp";
 }
 
@@ -295,7 +295,7 @@ export const inShort = ({ splits, ...source }: DrawnSource) => ({
   splits: splits.map(({ length }) => length),
 });
 
-/** Of items that have timestamps from an operator. */
+/** The disorder of items that have their timestamps from an operator. */
 export const IN_ORDER = { disorder: 0 };
 
 /** The timestamp of a source's item. */

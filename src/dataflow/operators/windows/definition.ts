@@ -28,7 +28,7 @@ export interface WindowDefinition {
   readonly endOfInput?: "fire" | "drop";
   /** What becomes of other windows whose state is restored. Default: it is refused. */
   readonly migrateWindows?: MigrateWindows;
-  /** Of windows by processing time: the clock goes on from a restored checkpoint. Default: it is that of the worker. */
+  /** Windows by processing time: the clock goes on from a restored checkpoint. Default: it is that of the worker. */
   readonly replayClock?: "resume";
 }
 

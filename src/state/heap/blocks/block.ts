@@ -176,7 +176,7 @@ export class Block implements BlockHome {
     return at;
   }
 
-  /** Nobody reads or changes the block any more: what no other block uses is spare. Called at most once. */
+  /** The block is neither read nor changed any more: what no other block uses is spare. Called at most once. */
   release(spares: SpareMemory): void {
     spares.giveWords(this.words);
     spares.giveSlots(this.others);

@@ -1,8 +1,8 @@
 /**
- * The memory of blocks that nobody reads any more: those that were kept for a cut and have been read, and those of
+ * The memory of blocks that are not read any more: those that were kept for a cut and have been read, and those of
  * rows that were dropped as a whole. It is that of the next blocks that are copied or begin.
  *
- * Owns: which memory is spare, and for how long. Does not own: when nobody reads a block any more (table.ts), what of
+ * Owns: which memory is spare, and for how long. Does not own: when a block is read no more (table.ts), what of
  * its memory is no other block's (block.ts).
  *
  * - XM1 A copy that lives as long as a snapshot is the worst kind of garbage. The young generation's collections copy
@@ -11,8 +11,8 @@
  * - XM2 As much stays as was asked for since the last time that a cut was done with: a table that does not change
  *   under its snapshots has none, and there is never more than the copies of one snapshot.
  * - XM3 What is spare holds no key and no value.
- * - XM4 Of what is dropped, so much is kept of each size: blocks of a pane go when those of another one begin, so few
- *   are enough. It is as bad a garbage as a copy (XM1), and without cuts nothing would trim it.
+ * - XM4 Dropped blocks are kept up to a number for each size: those of a pane go when those of another one begin, so
+ *   few are enough. They are as bad a garbage as copies (XM1), and without cuts nothing would trim them.
  */
 const DROPPED_KEPT_MAX = 128;
 
