@@ -358,14 +358,16 @@ describe.each(ways)("$title", ({ directory }) => {
 
 test("show says whom those waited for that were given up, and which channel blocked them", async () => {
   const { record, nine } = await storeJob(await open());
+  // One reading of the clock: two of them may lie a millisecond apart, and so may the duration that is printed.
+  const abortedAtMs = Date.now() - 10_000;
   const aborted = {
     checkpointId: 10,
     generation: 3,
     requested: "periodic",
     reason: "expired",
     detail: "it was not complete within its timeout; it waited for count/1",
-    startedAtMs: Date.now() - 70_000,
-    abortedAtMs: Date.now() - 10_000,
+    startedAtMs: abortedAtMs - 60_000,
+    abortedAtMs,
     acknowledged: 1,
     missing: [{ subtask: "count/1", phase: "aligning", channels: ["lines/0 over edge lines-count"] }],
   } as const;
