@@ -39,12 +39,42 @@ export interface SubtaskRestore {
 export const NOTHING: SubtaskRestore = { states: [], transactions: [], channels: [], finished: false };
 
 /**
- * Deals a manifest that fits both graphs (restore-plan.ts) out to the subtasks of the new one.
+ * What the subtasks of the new graph get back of a manifest that fits both graphs (restore-plan.ts).
  *
  * @param from the graph that it was taken of
  * @param dropped operators that begin without state
  */
 export function assign(
+  manifest: Pick<Manifest, "subtasks">,
+  from: GraphPlan,
+  to: GraphPlan,
+  dropped: readonly string[] = [],
+): ReadonlyMap<SubtaskName, SubtaskRestore> {
+  const dealt = deal(manifest, from, to, dropped);
+  const unions = [...dealt.values()].flatMap(({ states }) => states.filter(isUnion));
+  if (unions.length === 0) return dealt;
+  const all = grouped(unions);
+  return new Map(
+    to.vertices.flatMap(({ id, parallelism, operators }) => {
+      const ids = new Set(operators.map((operator) => operator.id));
+      const own = all.filter(([one]) => ids.has(one!.operator));
+      return indices(parallelism).map((index): [SubtaskName, SubtaskRestore] => {
+        const restore = dealt.get(`${id}/${index}`)!;
+        const states = restore.states.filter((state) => !isUnion(state));
+        return [
+          `${id}/${index}`,
+          { ...restore, states: [...states, ...own.map((one) => wholeOf(one, index))] },
+        ];
+      });
+    }),
+  );
+}
+
+/**
+ * The same, as a manifest of the new graph has it: what is meant for each subtask (`union`) lies with one of them, in
+ * order.
+ */
+export function deal(
   { subtasks }: Pick<Manifest, "subtasks">,
   from: GraphPlan,
   to: GraphPlan,
@@ -126,11 +156,6 @@ function entriesOf(
         .filter((copy) => hasCopy(copy, index % was))
         .map(({ equalIn, ...copy }) => ({ ...copy, subtaskIndex: index }));
     case "union":
-      return withEntries(
-        handles,
-        index,
-        handles.flatMap(({ entries }) => entries),
-      );
     case "list": {
       if (was === is) return handles.filter(({ subtaskIndex }) => subtaskIndex === index);
       const all = handles.flatMap(({ entries }) => entries);
@@ -142,6 +167,15 @@ function entriesOf(
     }
   }
 }
+
+const isUnion = (state: StateHandle): state is OperatorStateHandle =>
+  state.kind === "operator" && state.distribution === "union";
+
+const wholeOf = (handles: readonly OperatorStateHandle[], index: number): OperatorStateHandle => ({
+  ...handles[0]!,
+  subtaskIndex: index,
+  entries: handles.flatMap(({ entries }) => entries),
+});
 
 const withEntries = (
   [first]: readonly OperatorStateHandle[],

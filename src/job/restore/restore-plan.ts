@@ -19,7 +19,7 @@ import { isEventTime } from "../../formats/positions/event-time.ts";
 import { FORMER_WINDOWS } from "../../formats/positions/former-windows.ts";
 import { stateOfTimes } from "../../state/ttl/time-to-live.ts";
 import { actorProblems } from "../machines/shape.ts";
-import { assign } from "./assignment.ts";
+import { deal } from "./assignment.ts";
 import { withEqualCopiesOnce } from "./broadcast-copies.ts";
 import { changedTtls } from "./changed-ttls.ts";
 import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
@@ -164,7 +164,7 @@ export function snapshotsFor(
       Array.from({ length: parallelism }, (_, index) => [`${id}/${index}`, operators] as const),
     ),
   );
-  const snapshots = [...assign(manifest, plan, to, dropped)].map(([subtask, restore]) => ({
+  const snapshots = [...deal(manifest, plan, to, dropped)].map(([subtask, restore]) => ({
     subtask,
     ...restore,
     states: migratedStates(

@@ -10,7 +10,7 @@ import type {
   OperatorStateHandle,
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
-import { assign, type SubtaskRestore } from "../../../src/job/restore/assignment.ts";
+import { assign, deal, type SubtaskRestore } from "../../../src/job/restore/assignment.ts";
 import { keyGroupRangeOf, ownerOf } from "../../../src/state/key-groups.ts";
 import { subtaskSnapshot } from "../../support/job-record.ts";
 
@@ -122,6 +122,17 @@ describe.each(PAIRS)("from %i subtasks to %i", (was, is) => {
         indices(entriesAt(one)).map((i) => String(entry(one, i))),
       );
     }
+  });
+
+  test("what a job was restored with is dealt out to its own subtasks as it was to them", () => {
+    const stored = [
+      ...deal({ subtasks: indices(was).map((index) => snapshotOf(index, was)) }, planOf(was), planOf(is)),
+    ];
+    const subtasks = stored.map(([subtask, restore]) => subtaskSnapshot({ subtask, ...restore }));
+    const again = assign({ subtasks }, planOf(is), planOf(is));
+    for (const [index, restore] of restores.entries())
+      for (const state of ["list", "union", "own"] as const)
+        expect(entriesOf(again.get(`v/${index}`)!, state)).toEqual(entriesOf(restore, state));
   });
 
   test("what a subtask has to itself stays with it while it is there, and is never lost or doubled", () => {
