@@ -20,7 +20,7 @@ import type {
 } from "../../machines/protocol.ts";
 import type { DisposalTarget } from "../../machines/record.ts";
 import type { Told } from "../../machines/wiring.ts";
-import type { OperatorFigures } from "../dataflow/chain.ts";
+import type { OperatorFigures } from "../dataflow/operators/figures.ts";
 import type { InheritedFrom } from "../dataflow/sink.ts";
 import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";

@@ -132,13 +132,26 @@ const deleted = { objects: count, bytes: count, names: texts };
 /* ------------------------------------------------------------------ what workers say */
 
 const trouble = z.object({ what: text, reason: text, sinceMs: z.number() });
+const operatorFigures = z.object({
+  operator: text,
+  figures: z.record(text, count),
+  lateness: z
+    .object({
+      records: count,
+      notTaken: count,
+      maxMs: count,
+      allowedMs: count.exactOptional(),
+      buckets: z.array(z.tuple([count, count])),
+    })
+    .exactOptional(),
+});
 const subtaskReport = z.object({
   subtask: text,
   generation: count,
   state: text,
   recordsIn: count,
   skipped: z.object({ ranges: count, sequences: count }).nullable(),
-  operators: z.array(z.object({ operator: text, figures: z.record(text, count) })),
+  operators: z.array(operatorFigures),
   paused: z.object({ splits: texts, pausedMs: count }).exactOptional(),
   checkpoints: z.array(
     z.object({

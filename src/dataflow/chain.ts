@@ -24,9 +24,7 @@
 import type { WindowsPlan } from "../../machines/protocol.ts";
 import { invariant } from "../errors.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
-import { HeapBackend } from "../state/heap/backend.ts";
-import { keyGroupRangeOf } from "../state/key-groups.ts";
-import { KeyedState } from "../state/keyed-state.ts";
+import type { KeyedState } from "../state/keyed-state.ts";
 import { outputsOf, type WaysOut } from "./chain-outputs.ts";
 import type { Vertex } from "./graph.ts";
 import {
@@ -36,13 +34,16 @@ import {
   type Opening,
   type OpenOperator,
   type OpenWait,
-  type OperatorServices,
+  type OperatorDetails,
   type Slices,
 } from "./operators/contract.ts";
+import { figuresOf, type OperatorFigures } from "./operators/figures.ts";
+import { servicesOf } from "./operators/services.ts";
 import type { OperatorStates } from "./operators/unkeyed/operator-state.ts";
 import type { SinkWriter } from "./sink.ts";
 import type { Collect } from "./source.ts";
 import { EventTime } from "./time/event-time.ts";
+import { type LateExample, Lateness } from "./time/lateness.ts";
 import { NO_PROCESSING_TIME, type ProcessingTime } from "./time/processing-time.ts";
 import { ReplayClock } from "./time/replay-clock.ts";
 
@@ -55,6 +56,8 @@ export interface ChainServices extends WaysOut {
   readonly processingTime?: ProcessingTime;
   /** Monotonic, in ms: ends slices in which users' functions are slow. Default: a slice ends by its steps alone. */
   elapsedMs?(): number;
+  /** Told of a late record now and then (LN3). Default: nobody is told. */
+  late?(example: LateExample): void;
 }
 
 /** The address of a keyed state within a job. */
@@ -82,12 +85,6 @@ export interface OperatorTime {
 export interface FormerWindows {
   readonly operator: string;
   readonly windows: WindowsPlan;
-}
-
-/** What one operator has counted since it was opened, and what it holds: for reports. */
-export interface OperatorFigures {
-  readonly operator: string;
-  readonly figures: Readonly<Record<string, number>>;
 }
 
 export interface Chain {
@@ -161,8 +158,10 @@ const STEPS_BETWEEN_LOOKS_MAX = 8;
 
 interface NamedOperator {
   readonly id: string;
+  readonly details: OperatorDetails;
   readonly open: OpenOperator;
   readonly time: EventTime;
+  readonly lateness: Lateness;
   readonly former: FormerWindowsPlan;
   /** undefined: the operator has the worker's clock. */
   readonly replay: ReplayClock | undefined;
@@ -183,14 +182,16 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
     const former: FormerWindowsPlan = { windows: undefined };
     const { processingTime = NO_PROCESSING_TIME } = services;
     const replay = operator.details.replayClock === undefined ? undefined : new ReplayClock(processingTime);
-    const parts = { time, former, processingTime: replay ?? processingTime };
-    const open = operator.open(servicesOf(vertex, i, parts, services), outputs);
+    const { elapsedMs = () => 0, late: tell = () => {} } = services;
+    const lateness = new Lateness({ operator: operator.id, elapsedMs, tell });
+    const parts = { time, former, processingTime: replay ?? processingTime, lateness };
+    const open = operator.open(servicesOf(vertex, operator, parts, services), outputs);
     const { ports = DEFAULT_PORTS } = operator.details;
     invariant(
       open.inputs.length === ports.length,
       `operator "${operator.id}" opened ${open.inputs.length} inputs and has ${ports.length}`,
     );
-    opened[i] = { id: operator.id, open, time, former, replay };
+    opened[i] = { id: operator.id, details: operator.details, open, time, lateness, former, replay };
   }
   invariant(
     opened.length === 1 || opened.every(({ open }) => open.held === undefined),
@@ -271,10 +272,7 @@ class OperatorChain implements Chain {
   }
 
   figures(): OperatorFigures[] {
-    return this.operators.flatMap(({ id, open }) => {
-      const figures = open.figures?.();
-      return figures === undefined ? [] : [{ operator: id, figures }];
-    });
+    return figuresOf(this.operators);
   }
 
   times(): OperatorTime[] {
@@ -413,7 +411,8 @@ class OperatorChain implements Chain {
   }
 
   async close(): Promise<void> {
-    const closings = this.operators.map(async ({ open }) => {
+    const closings = this.operators.map(async ({ open, lateness }) => {
+      lateness.close();
       try {
         await open.close?.();
       } finally {
@@ -423,28 +422,4 @@ class OperatorChain implements Chain {
     const failed = (await Promise.allSettled(closings)).find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
   }
-}
-
-function servicesOf(
-  vertex: Vertex,
-  index: number,
-  parts: Pick<OperatorServices, "time" | "former" | "processingTime">,
-  services: ChainServices,
-): OperatorServices {
-  const { id, details } = vertex.operators[index]!.operator;
-  const { subtaskIndex, maxParallelism, checks = false } = services;
-  return {
-    id,
-    checks,
-    ...parts,
-    keyedState: () =>
-      new KeyedState((options) => new HeapBackend(options), {
-        operator: id,
-        descriptors: details.states ?? {},
-        keyGroups: keyGroupRangeOf(subtaskIndex, vertex.parallelism, maxParallelism),
-        maxParallelism,
-        checks,
-      }),
-    writer: () => services.writer(id),
-  };
 }

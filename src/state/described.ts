@@ -59,6 +59,28 @@ function describeObject(value: object): string {
   }
 }
 
+const FIELDS_MAX = 12;
+const FIELD_CHARS_MAX = 40;
+const RECORD_CHARS_MAX = 400;
+
+/** A record with its fields: "{ user: a text of 5 characters, paid: { amount: a number, at: a number } }". */
+export function describeRecord(value: unknown): string {
+  const text = describeFields(value, 2);
+  return text.length <= RECORD_CHARS_MAX ? text : `${text.slice(0, RECORD_CHARS_MAX - 1)}…`;
+}
+
+function describeFields(value: unknown, levels: number): string {
+  const kind = describeValue(value);
+  if (kind !== "an object" || levels === 0) return kind;
+  const fields = Object.entries(Object.getOwnPropertyDescriptors(value as object));
+  const shown = fields.slice(0, FIELDS_MAX).map(([name, { value: held, get }]) => {
+    const called = name.length <= FIELD_CHARS_MAX ? name : `${name.slice(0, FIELD_CHARS_MAX - 1)}…`;
+    return `${called}: ${get === undefined ? describeFields(held, levels - 1) : "a getter"}`;
+  });
+  if (fields.length > FIELDS_MAX) shown.push(`${fields.length - FIELDS_MAX} more`);
+  return shown.length === 0 ? kind : `{ ${shown.join(", ")} }`;
+}
+
 /** The same for what a job file or the author of a connector has written there: texts and numbers are shown. */
 export function describeOption(value: unknown): string {
   if (typeof value === "number" && !Object.is(value, -0)) return `the number ${value}`;

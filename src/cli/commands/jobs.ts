@@ -8,6 +8,7 @@ import type { PausedReport } from "../../control/source-messages.ts";
 import { describeError, RecordUnreadableError, RequestRefusedError } from "../../errors.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
 import { figureLines } from "../output/figures.ts";
+import { latenessLines, latenessOf } from "../output/lateness.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { age } from "../output/text.ts";
 import { describeJob, describeJobs, detailOf, type Positions, summaryOf } from "../stored/job-detail.ts";
@@ -82,7 +83,7 @@ async function status(job: string | undefined, flags: ClientFlags): Promise<void
       (await ofLeader(view, job, "look", () => clientOf(view, flags).status(job)));
     if (report === undefined)
       throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
-    print(flags, report, describeReport(report));
+    print(flags, { ...report, lateness: latenessOf(report.subtasks) }, describeReport(report));
   });
 }
 
@@ -176,6 +177,7 @@ function describeReport(report: JobReport): string {
         `  ${one.subtask}  ${subtaskStateInWords(one.state)}  ${one.recordsIn} records in${one.skipped === null ? "" : `, ${describeSkipped(one.skipped)}`}${describePaused(one.paused)}`,
     ),
     ...figureLines(subtasks),
+    ...latenessLines(subtasks),
     ...report.troubles.map(
       ({ what, reason, sinceMs, where }) =>
         `trouble      ${what}, for ${age(sinceMs, Date.now())} (${where.join(", ")}): ${reason}`,

@@ -19,6 +19,7 @@ import type { AnyOperatorStateDescriptors, OperatorState } from "../../state/ope
 import type { Sink, SinkWriter } from "../sink.ts";
 import type { Collect, Source } from "../source.ts";
 import type { EventTime } from "../time/event-time.ts";
+import type { Lateness } from "../time/lateness.ts";
 import type { ProcessingTime } from "../time/processing-time.ts";
 import type { SourceEventTime } from "../time/source-time.ts";
 import type { TroubleWatcher } from "../trouble.ts";
@@ -120,6 +121,8 @@ export interface OperatorServices {
   readonly time: EventTime;
   readonly processingTime: ProcessingTime;
   readonly former: FormerWindowsPlan;
+  /** The late records of the operator are counted there. */
+  readonly lateness: Lateness;
   /** Makes the operator's states, for the key groups of this subtask. Called at most once. */
   keyedState(): KeyedState;
   /** The opened writer of the operator's sink. */

@@ -68,7 +68,7 @@ test("status tells late records, timers and requests under way, in words and as 
   workspace.write("told.mjs", TOLD);
   workspace.start(here("coordinator"));
   expect(await asks("submit", "told.mjs")).toMatchObject({ code: 0 });
-  workspace.start(here("worker", "told.mjs", "--slots", "2"));
+  const worker = workspace.start(here("worker", "told.mjs", "--slots", "2"));
   await publish(
     "ITEMS.x",
     { key: "a", at: 100 },
@@ -83,7 +83,19 @@ test("status tells late records, timers and requests under way, in words and as 
   expect(stdout).toMatch(/^figures +count: .*\blate 2\b/m);
   expect(stdout).toMatch(/^figures +wait: .*\bevent timers 4\b/m);
   expect(stdout).toMatch(/^figures +ask: .*\bin flight 4\b/m);
+  // The watermark is 98 and the end of the windows 10: 90 ms more, and both records are taken.
+  expect(stdout).toMatch(
+    /^lateness +count: 2 too late, 2 of them not .*max 90 ms; allowedLateness "90 ms", or /m,
+  );
   const status = await json("status", "told");
+  expect(status.lateness).toEqual([
+    { operator: "count", records: 2, notTaken: 2, p50Ms: 90, p99Ms: 90, maxMs: 90, allowedMs: 0 },
+  ]);
+  const warning = worker.stderr.split("\n").find((line) => line.includes("records came too late"));
+  expect(JSON.parse(warning ?? "{}")).toMatchObject({
+    ...{ operator: "count", timestamp: 5, watermark: 98, lateByMs: 93, neededMs: 90 },
+    record: expect.stringMatching(/^\{ key: a text of 1 character, at: a number/),
+  });
   expect(JSON.stringify(status)).toMatch(/"operator":"ask","figures":\{"inFlight":\d/);
 
   // The same values under other times to live: what would become of them is said before anything is.

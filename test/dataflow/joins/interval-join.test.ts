@@ -85,7 +85,13 @@ test("a record at the watermark is late on both sides: counted, had by its outpu
     { value: { key: "a", name }, timestamp, cause: "late", operator: "joined", watermark: 20 },
     timestamp,
   ];
-  expect(chain.figures()).toEqual([{ operator: "joined", figures: { lateLeft: 1, lateRight: 2 } }]);
+  expect(chain.figures()).toMatchObject([
+    {
+      operator: "joined",
+      figures: { lateLeft: 1, lateRight: 2 },
+      lateness: { records: 3, notTaken: 3, maxMs: 16 },
+    },
+  ]);
   expect(out.lateLeft).toEqual([late("l20", 20)]);
   expect(out.lateRight).toEqual([late("r20", 20), late("old", 5)]);
 });

@@ -63,8 +63,11 @@ test("late records of both sides are had by their outputs, and take no part", ()
     probe("p", 11),
     watermark(11),
   ];
-  const { out } = run(rated, steps);
+  const { out, chain } = run(rated, steps);
   expect(out.out).toEqual([["p v1@1", 11]]);
+  expect(chain.figures()).toMatchObject([
+    { figures: { lateProbe: 1, lateBuild: 1 }, lateness: { records: 2, notTaken: 2, maxMs: 1 } },
+  ]);
   const late = (name: string) => [
     { value: { key: "a", name }, timestamp: 10, cause: "late", operator: "rated", watermark: 10 },
     10,

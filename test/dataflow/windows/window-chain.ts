@@ -1,6 +1,7 @@
 /** One window operator of a job in a chain of its own, cut and restored as a worker does it. */
-import type { Chain } from "../../../src/dataflow/chain.ts";
+import type { Chain, ChainServices } from "../../../src/dataflow/chain.ts";
 import type { OperatorDefinition } from "../../../src/dataflow/operators/contract.ts";
+import type { OperatorFigures } from "../../../src/dataflow/operators/figures.ts";
 import { ascendingTimestamps, defineJob, type KeyedStream, type Stream } from "../../../src/index.ts";
 import { testSink, testSource } from "../../job/connectors.ts";
 import { chainOf } from "../../support/graphs/chains.ts";
@@ -34,16 +35,22 @@ export class WindowChain {
   wakeAtMs = Number.POSITIVE_INFINITY;
   private operator: OperatorDefinition;
   private readonly maxParallelism: number;
+  private readonly services: Partial<ChainServices>;
   private chain: Chain;
 
-  constructor(operator: OperatorDefinition, maxParallelism = 128) {
+  constructor(operator: OperatorDefinition, maxParallelism = 128, services: Partial<ChainServices> = {}) {
     this.operator = operator;
+    this.services = services;
     this.maxParallelism = maxParallelism;
     this.chain = this.open();
   }
 
   record(key: string, value: number, timestamp: number): void {
-    this.chain.heads[0]!({ key, value }, timestamp);
+    this.anything({ key, value }, timestamp);
+  }
+
+  anything(value: unknown, timestamp: number): void {
+    this.chain.heads[0]!(value, timestamp);
   }
 
   /** @param cuts restarts on the way: behind the first slice, then two slices later, then three */
@@ -122,7 +129,16 @@ export class WindowChain {
 
   /** What the operator has counted since it began. */
   get figures(): Readonly<Record<string, number>> {
-    return this.chain.figures()[0]!.figures;
+    return this.operators[0]!.figures;
+  }
+
+  /** What a report tells of the operator. */
+  get operators(): readonly OperatorFigures[] {
+    return this.chain.figures();
+  }
+
+  close(): void {
+    void this.chain.close();
   }
 
   private open(): Chain {
@@ -135,6 +151,7 @@ export class WindowChain {
         },
       ],
       {
+        ...this.services,
         maxParallelism: this.maxParallelism,
         processingTime: {
           nowMs: () => this.nowMs,

@@ -14,9 +14,9 @@ import type { KeyedState } from "../../../state/keyed-state.ts";
 import type { Collect } from "../../source.ts";
 import type { OpenOperator, OperatorKind, OperatorServices, Outputs, Slices } from "../contract.ts";
 import { type KeySelector, stableKey } from "../keyed/key-selector.ts";
-import { LateRecords } from "../windows/late-records.ts";
+import type { LateRecords } from "../windows/late-records.ts";
 import { JoinBuffer } from "./join-buffer.ts";
-import { checkTime } from "./join-time.ts";
+import { checkTime, lateRecordsOf } from "./join-time.ts";
 import { type JoinFunction, type JoinSide, PairContext } from "./pair-context.ts";
 
 export interface IntervalJoinDefinition {
@@ -62,12 +62,7 @@ class IntervalJoin implements OpenOperator {
     const granuleMs = Math.max(GRANULE_MS_MIN, Math.ceil((upperMs - lowerMs) / GRANULES_PER_STAY));
     this.left = new JoinBuffer({ state, table: "left", staysMs: upperMs, granuleMs });
     this.right = new JoinBuffer({ state, table: "right", staysMs: -lowerMs, granuleMs });
-    const lateOf = ({ lateTag }: JoinSide) =>
-      new LateRecords(
-        services.id,
-        services.time,
-        lateTag === undefined ? undefined : outputs.tagged(lateTag),
-      );
+    const lateOf = (side: JoinSide) => lateRecordsOf(side, services, state, outputs);
     this.lateLeft = lateOf(left);
     this.lateRight = lateOf(right);
     const context = new PairContext(services.id, outputs, { join, state });
@@ -135,7 +130,7 @@ function inputOf(parts: InputParts): Collect<unknown> {
   return (value, timestamp) => {
     if (!(timestamp > time.watermark && Number.isFinite(timestamp))) {
       checkTime(services.id, timestamp);
-      late.refuse(value, timestamp, "late");
+      late.refuse(value, timestamp, "late", timestamp + 1);
       return;
     }
     try {

@@ -18,9 +18,9 @@ import { TimerSet } from "../../../state/timers/timer-set.ts";
 import { type Collect, NO_TIMESTAMP } from "../../source.ts";
 import type { OpenOperator, OperatorKind, OperatorServices, Outputs, Slices } from "../contract.ts";
 import { stableKey } from "../keyed/key-selector.ts";
-import { LateRecords } from "../windows/late-records.ts";
+import type { LateRecords } from "../windows/late-records.ts";
 import { JoinBuffer } from "./join-buffer.ts";
-import { checkTime } from "./join-time.ts";
+import { checkTime, lateRecordsOf } from "./join-time.ts";
 import { type JoinFunction, type JoinSide, PairContext } from "./pair-context.ts";
 
 export interface VersionedJoinDefinition {
@@ -62,7 +62,7 @@ class VersionedJoin implements OpenOperator {
   private readonly lateVersions: LateRecords;
 
   constructor({ probe, build, join }: VersionedJoinDefinition, services: OperatorServices, outputs: Outputs) {
-    const { id, time } = services;
+    const { id } = services;
     const state = services.keyedState();
     this.state = state;
     this.context = new PairContext(id, outputs, { join, state });
@@ -75,10 +75,8 @@ class VersionedJoin implements OpenOperator {
       granuleMs: GRANULE_MS,
       keepsNewest: true,
     });
-    const lateOf = ({ lateTag }: JoinSide) =>
-      new LateRecords(id, time, lateTag === undefined ? undefined : outputs.tagged(lateTag));
-    this.lateProbes = lateOf(probe);
-    this.lateVersions = lateOf(build);
+    this.lateProbes = lateRecordsOf(probe, services, state, outputs);
+    this.lateVersions = lateRecordsOf(build, services, state, outputs);
     this.inputs = [
       this.inputOf(services, probe, this.lateProbes, (timestamp, value) => this.addProbe(timestamp, value)),
       this.inputOf(services, build, this.lateVersions, (timestamp, value) =>
@@ -119,7 +117,7 @@ class VersionedJoin implements OpenOperator {
     return (value, timestamp) => {
       if (!(timestamp > time.watermark && Number.isFinite(timestamp))) {
         checkTime(id, timestamp);
-        late.refuse(value, timestamp, "late");
+        late.refuse(value, timestamp, "late", timestamp + 1);
         return;
       }
       try {

@@ -19,6 +19,7 @@ import { restoreChannels } from "../snapshots/channel-state.ts";
 import { operatorTimesIn } from "../snapshots/event-time.ts";
 import { formerWindowsIn } from "../snapshots/former-windows.ts";
 import { restoreKeyedState } from "../snapshots/restore.ts";
+import { tellLate } from "../time/late-examples.ts";
 import { ProcessingClock } from "../time/processing-timers.ts";
 import { openSource } from "./input/source.ts";
 import type { OpenParts } from "./open-parts.ts";
@@ -100,11 +101,8 @@ function openingOf(
   };
 }
 
-function chainOf(
-  { vertex, index, deployment, outputs, checks, clock }: SubtaskOptions,
-  sinks: SinkTransactions,
-  processingTime: ProcessingClock,
-): Chain {
+function chainOf(options: SubtaskOptions, sinks: SinkTransactions, processingTime: ProcessingClock): Chain {
+  const { vertex, index, deployment, outputs, checks, clock } = options;
   const outputOf = (edge: string): EdgeOutput => {
     const output = outputs.get(edge);
     invariant(output !== undefined, `edge ${edge} has no output`);
@@ -118,6 +116,7 @@ function chainOf(
     writer: (operator) => sinks.writer(operator),
     processingTime,
     elapsedMs: () => clock.elapsedMs(),
+    late: (example) => tellLate(options, example),
     checks,
   });
 }

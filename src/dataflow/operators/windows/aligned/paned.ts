@@ -155,7 +155,7 @@ export class PanedWindows implements OpenOperator {
       } catch (error) {
         throw failureAtKey(operator, error, state, key);
       }
-      if (refused !== undefined) late.refuse(value, timestamp, refused);
+      if (refused !== undefined) late.refuse(value, timestamp, refused, this.firstEnd);
       else if (this.firstEnd - 1 <= time.watermark) this.fireBehind(key!);
     };
   }
@@ -199,7 +199,7 @@ export class PanedWindows implements OpenOperator {
   private fireBehind(key: Key): void {
     const { windows, time, allowedLateness, late } = this.parts;
     const { firstEnd, lastEnd } = this;
-    if (firstEnd - 1 + allowedLateness <= time.watermark) late.partlyLate++;
+    late.behind(firstEnd, firstEnd - 1 + allowedLateness <= time.watermark);
     let passed = firstEnd;
     for (let end = firstEnd; end <= lastEnd && end - 1 <= time.watermark; end = windows.nextEnd(end)) {
       passed = end;

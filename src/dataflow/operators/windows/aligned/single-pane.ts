@@ -110,7 +110,7 @@ export class SinglePaneWindows implements OpenOperator {
       } catch (error) {
         throw failureAtKey(operator, error, state, key);
       }
-      if (isLate) late.refuse(value, timestamp, "late");
+      if (isLate) late.refuse(value, timestamp, "late", this.end);
     };
   }
 

@@ -52,23 +52,25 @@ function receiving(definition: AlignedWindowDefinition): AlignedWindowDefinition
 
 function openAt(
   definition: AlignedWindowDefinition,
-  { id, checks, former, keyedState }: OperatorServices,
+  services: OperatorServices,
   outputs: Outputs,
   time: EventTime,
 ): TimedWindows {
+  const { id, checks, former, keyedState } = services;
   const { windows, process, allowedLateness, lateTag } = definition;
   const receiver = receiving(definition);
   const state = keyedState();
   const lateOutput = lateTag === undefined ? undefined : outputs.tagged(lateTag);
   const options = { operator: id, state, checks };
+  const keyOf = stableKey(id, receiver.key, checks);
   const parts = {
     operator: id,
-    keyOf: stableKey(id, receiver.key, checks),
+    keyOf,
     windows,
     state,
     time,
     contents: contentsOf(receiver, options),
-    late: new LateRecords(id, time, lateOutput),
+    late: new LateRecords({ services, time, keyOf, state, output: lateOutput }),
     output: new WindowOutput({ operator: id, outputs, state, process }),
   };
   const present = isSimple(definition)

@@ -31,17 +31,20 @@ export const sessionWindow: OperatorKind<SessionWindowDefinition> = {
 
 function openAt(
   definition: SessionWindowDefinition,
-  { id, checks, former, keyedState }: OperatorServices,
+  services: OperatorServices,
   outputs: Outputs,
   time: EventTime,
 ): TimedWindows {
+  const { id, checks, former, keyedState } = services;
   const { key, gapOf, longest, aggregation, process, allowedLateness, lateTag } = definition;
   const state = keyedState();
   const options = { operator: id, state, checks };
+  const keyOf = stableKey(id, key, checks);
+  const lateOutput = lateTag === undefined ? undefined : outputs.tagged(lateTag);
   const output = new WindowOutput({ operator: id, outputs, state, process });
   const present = new SessionWindows({
     operator: id,
-    keyOf: stableKey(id, key, checks),
+    keyOf,
     gapOf,
     longest,
     allowedLateness,
@@ -51,7 +54,7 @@ function openAt(
       aggregation?.merge === undefined
         ? new SessionRecords(options, aggregation)
         : new SessionAccumulators(options, aggregation),
-    late: new LateRecords(id, time, lateTag === undefined ? undefined : outputs.tagged(lateTag)),
+    late: new LateRecords({ services, time, keyOf, state, output: lateOutput }),
     output,
   });
   return withFormer(present, definition, { operator: id, state, time, output, options, former });

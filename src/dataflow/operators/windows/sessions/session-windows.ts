@@ -58,6 +58,8 @@ export class SessionWindows implements OpenOperator {
   private readonly parts: SessionParts;
   private readonly table: StateTable;
   private readonly due = new DueKeys();
+  /** End of the session in which the record that was refused last would be. */
+  private refusedEnd = 0;
 
   constructor(parts: SessionParts) {
     this.parts = parts;
@@ -101,8 +103,11 @@ export class SessionWindows implements OpenOperator {
       } catch (error) {
         throw failureAtKey(operator, error, state, key);
       }
-      if (taken === undefined) late.refuse(value, timestamp, "late");
-      else if (taken.stage === "fired") this.fire(key, taken, "late");
+      if (taken === undefined) late.refuse(value, timestamp, "late", this.refusedEnd);
+      else if (taken.stage === "fired") {
+        late.behind(taken.end, false);
+        this.fire(key, taken, "late");
+      }
     };
   }
 
@@ -113,7 +118,10 @@ export class SessionWindows implements OpenOperator {
     const sessions = read === ABSENT ? NONE : (read as readonly Session[]);
     const gap = gapOf(value);
     const joining = join(sessions, timestamp, gap, longest);
-    if (joining === undefined || joining.end - 1 + allowedLateness <= time.watermark) return undefined;
+    if (joining === undefined || joining.end - 1 + allowedLateness <= time.watermark) {
+      this.refusedEnd = joining?.end ?? timestamp + Math.min(gap, longest);
+      return undefined;
+    }
     const { from, to, start, end } = joining;
     const hasPassed = end - 1 <= time.watermark;
     let held: unknown;

@@ -49,12 +49,14 @@ export const triggeredWindow: OperatorKind<TriggeredWindowDefinition> = {
     const { key, placement, trigger, aggregation, process, lateTag, retracts } = definition;
     const { id, checks, time } = services;
     const state = services.keyedState();
+    const keyOf = stableKey(id, key, checks);
+    const lateOutput = lateTag === undefined ? undefined : outputs.tagged(lateTag);
     const options = { operator: id, state, checks };
     const retractions = retracts ? new Retractions(outputs) : undefined;
     return new TriggeredWindows({
       definition,
       services,
-      keyOf: stableKey(id, key, checks),
+      keyOf,
       placement,
       trigger,
       state,
@@ -63,7 +65,7 @@ export const triggeredWindow: OperatorKind<TriggeredWindowDefinition> = {
         aggregation === undefined || keepsRecords(definition)
           ? new SessionRecords(options, aggregation)
           : new SessionAccumulators(options, aggregation),
-      late: new LateRecords(id, time, lateTag === undefined ? undefined : outputs.tagged(lateTag)),
+      late: new LateRecords({ services, time, keyOf, state, output: lateOutput }),
       output: new WindowOutput({
         operator: id,
         outputs: retractions?.outputs ?? outputs,

@@ -86,6 +86,8 @@ export class TriggeredWindows implements OpenOperator {
   private visited: number | undefined = undefined;
   /** The time that was asked for. */
   private asked = NEVER;
+  /** End of the first window of the record that came last. */
+  private firstEnd = NEVER;
 
   constructor(parts: TriggeredParts) {
     this.parts = parts;
@@ -167,7 +169,7 @@ export class TriggeredWindows implements OpenOperator {
     } catch (error) {
       throw failureAtKey(services.id, error, this.state, key);
     }
-    if (refused !== undefined) late.refuse(value, timestamp, refused);
+    if (refused !== undefined) late.refuse(value, timestamp, refused, this.firstEnd);
     else this.emit(key, firings);
     if (this.due.processing.earliest < this.asked) this.ask();
   }
@@ -181,6 +183,7 @@ export class TriggeredWindows implements OpenOperator {
   ): "late" | "outside" | undefined {
     const before = this.read();
     const places = this.parts.placement.placesOf(before, timestamp, value);
+    this.firstEnd = places?.[0]?.end ?? timestamp + 1;
     if (places === undefined) return "late";
     if (places.length === 0) return "outside";
     const after = [...before];
@@ -194,7 +197,7 @@ export class TriggeredWindows implements OpenOperator {
       this.add(key, window, value, timestamp, firings);
     }
     if (taken === 0) return "late";
-    if (taken < places.length) this.parts.late.partlyLate++;
+    if (this.firstEnd - 1 <= this.reached()) this.parts.late.behind(this.firstEnd, taken < places.length);
     this.table.write(after);
     return undefined;
   }
