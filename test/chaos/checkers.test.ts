@@ -10,9 +10,13 @@ import {
 } from "../support/graphs/keyed-count.ts";
 import { checkMarkers, checkOutput, checkWholeParts, type OutputAt } from "./checkers.ts";
 import type { SeenMarker } from "./observer.ts";
-import { checkRows, type ExpectedRow, type Row } from "./verdict.ts";
+import { checkRows, type ExpectedRow, type Row, type RowAt } from "./verdict.ts";
+import { actors, expectedActors } from "./workloads/actors.ts";
+import { expectedJoins, joins } from "./workloads/joins.ts";
 import { checkIds } from "./workloads/requests.ts";
+import { expectedRules, rules } from "./workloads/rules.ts";
 import { expectedWindows } from "./workloads/windows.ts";
+import type { Workload, WorkloadInput } from "./workloads/workload.ts";
 
 const input = [...inputRecords(60, 4)];
 
@@ -194,4 +198,98 @@ test("what is disturbed meets what it is about: records that are late, and such 
   expect(again.length).toBeGreaterThan(20);
   const lengths = of("sessions").map(({ value }) => (value as { readonly numbers: number[] }).numbers.length);
   expect(lengths.filter((length) => length > 2).length).toBeGreaterThan(20);
+});
+
+describe("what came first is told by the output, and all else must follow from that", () => {
+  const size: WorkloadInput = { records: 400, keys: 8, splits: 4 };
+  const stored = (rows: readonly Row[]): RowAt[] => rows.map((row, index) => ({ sequence: index + 1, row }));
+  const { check: checkActors } = actors;
+  const verdictOf = (check: Workload["check"], rows: readonly Row[]) => {
+    const inOrder = [...rows].sort((a, b) => ((a as ExpectedRow).rank ?? 0) - ((b as ExpectedRow).rank ?? 0));
+    const output = inOrder.map(({ branch, key, of, value }, index) => {
+      return {
+        sequence: index + 1,
+        subject: key,
+        storedAtMs: 0,
+        text: JSON.stringify({ branch, key, of, value }),
+      };
+    });
+    const { lost, duplicated, outOfOrder, wrong } = check(size, output, new Map());
+    return { lost, duplicated, outOfOrder, wrong };
+  };
+  const nothing = { lost: 0, duplicated: 0, outOfOrder: 0, wrong: 0 };
+  const isRow = (branch: string, key: string, of: string | number) => (row: Row) =>
+    row.branch === branch && row.key === key && row.of === of;
+  const without = (rows: readonly Row[], ...dropped: Parameters<typeof isRow>): Row[] =>
+    rows.filter((row) => !isRow(...dropped)(row));
+
+  describe("stays", () => {
+    const begun: Row = { branch: "stay", key: "k1", of: 5, value: null };
+    const right = [...expectedActors(size, stored([begun]))];
+
+    test("right", () => expect(verdictOf(checkActors, right)).toEqual(nothing));
+    test("one is lost: the one before does not come up to the next", () =>
+      expect(verdictOf(checkActors, without(right, "stay", "k1", 5)).wrong).toBe(1));
+    test("two have a record in common", () =>
+      expect(verdictOf(checkActors, [...right, { ...begun, of: 6 }]).wrong).toBeGreaterThan(0));
+  });
+
+  describe("rules", () => {
+    const met: Row = { branch: "rules", key: "k1", of: "record 3", value: { version: 7 } };
+    const right = [...expectedRules(size, stored([met]))];
+    const { check } = rules;
+
+    test("right", () => expect(verdictOf(check, right)).toEqual(nothing));
+    test("a rule is not applied to a key", () =>
+      expect(verdictOf(check, without(right, "rules", "k1", "rule 9")).lost).toBe(1));
+    test("a record meets an older rule than the one before", () => {
+      const older = right.map((row) =>
+        isRow("rules", "k1", "record 5")(row) ? { ...row, value: { ...Object(row.value), version: 2 } } : row,
+      );
+      expect(verdictOf(check, older).wrong).toBe(1);
+    });
+    test("a record does not wait for its first rule", () => {
+      const early = right.map((row) =>
+        isRow("rules", "k2", "record 1")(row) ? { ...row, value: { ...Object(row.value), version: 0 } } : row,
+      );
+      expect(verdictOf(check, early).wrong).toBe(1);
+    });
+    test("the last update of a key is lost", () => {
+      const last = right.findLast(({ branch, key }) => branch === "running" && key === "k1")!;
+      expect(verdictOf(check, without(right, "running", "k1", last.of)).lost).toBe(1);
+    });
+  });
+
+  describe("joins", () => {
+    const lateIn = (key: string, n: number): Row => ({
+      branch: "strict-version-late",
+      key,
+      of: n,
+      value: null,
+    });
+    const found = (rows: readonly Row[]): Row[] => rows.filter(({ branch }) => branch.endsWith("-late"));
+    const keys = Array.from({ length: size.keys }, (_, key) => `k${key}`);
+    const all = keys.flatMap((key) => Array.from({ length: size.records }, (_, n) => lateIn(key, n + 1)));
+    const possible = found([...expectedJoins(size, stored(all))]);
+    const probe = possible.find(({ of }) => Number(of) % 2 === 1)!;
+    const right = [...expectedJoins(size, stored([probe]))];
+    const { check } = joins;
+
+    test("right, with one that was late, and with all that may be", () => {
+      expect(possible.length).toBeGreaterThan(20);
+      expect(found(right)).toHaveLength(1);
+      expect(verdictOf(check, right)).toEqual(nothing);
+      expect(verdictOf(check, [...expectedJoins(size, stored(possible))])).toEqual(nothing);
+    });
+    test("a late one took part all the same", () =>
+      expect(verdictOf(check, [...expectedJoins(size, []), probe]).wrong).toBe(1));
+    test("one is told as late that no watermark had passed", () => {
+      const inTime = all.find((row) => !possible.some(({ key, of }) => key === row.key && of === row.of))!;
+      expect(verdictOf(check, [...right, inTime])).toEqual({ ...nothing, wrong: 1 });
+    });
+    test("a pair comes twice", () => {
+      const pair = right.find(({ branch }) => branch === "interval")!;
+      expect(verdictOf(check, [...right, pair])).toEqual({ ...nothing, duplicated: 1 });
+    });
+  });
 });

@@ -12,6 +12,7 @@ import {
 } from "../../../src/index.ts";
 import { nextFold, splitOf } from "../../support/graphs/keyed-count.ts";
 import { checkRows, type ExpectedRow, type Row } from "../verdict.ts";
+import { expectedStrict, floorTo, STRICT, strictBranch } from "./strict.ts";
 import {
   jobOptionsOf,
   recordsByKey,
@@ -30,7 +31,6 @@ const TUMBLING_MS = 1000;
 const SLIDING_MS = 1000;
 const SLIDE_MS = 250;
 const GAP_MS = 700;
-const STRICT = { split: 0, disorderMs: 300, sizeMs: 500, latenessMs: 500 };
 
 function branches(records: Stream<TimedRecord>): Stream<Row> {
   const byKey = records.keyBy(({ key }) => key);
@@ -62,23 +62,6 @@ function branches(records: Stream<TimedRecord>): Stream<Row> {
   return tumbling.union(sliding, sessions);
 }
 
-function strictBranch(records: Stream<TimedRecord>): Stream<Row> {
-  const strict = records
-    .keyBy(({ key }) => key)
-    .window(tumblingWindows({ size: STRICT.sizeMs }), {
-      allowedLateness: STRICT.latenessMs,
-      lateOutput: "late",
-    })
-    .process("strict", (records, { key, window, firing, index }): Row => {
-      const numbers = records.map(({ n }) => n);
-      return { branch: "strict", key, of: `${window.start}/${index}`, value: { firing, numbers } };
-    });
-  const late = strict
-    .sideOutput("late")
-    .map("late", ({ value: { key, n }, cause }): Row => ({ branch: "late", key, of: n, value: cause }));
-  return strict.union(late);
-}
-
 function windowsJob(options: WorkloadOptions) {
   return defineJob(options.name, jobOptionsOf(options), (job) => {
     const all = timedSource(job, "read", options);
@@ -90,8 +73,6 @@ function windowsJob(options: WorkloadOptions) {
     sinkRows(branches(all).union(strictBranch(one)), options);
   });
 }
-
-const floorTo = (at: number, size: number): number => Math.floor(at / size) * size;
 
 function* expectedTumbling(key: string, records: readonly TimedRecord[]): Generator<ExpectedRow> {
   const windows = new Map<number, { count: number; fold: number }>();
@@ -128,45 +109,6 @@ function* expectedSessions(key: string, records: readonly TimedRecord[]): Genera
     yield { branch: "sessions", key, of: start, value, rank: start };
     from = to;
   }
-}
-
-/** The split record by record: each meets the watermark that the records in front of it have made. */
-function* expectedStrict(split: readonly TimedRecord[]): Generator<ExpectedRow> {
-  const windows = new Map<string, { key: string; start: number; numbers: number[]; firings: number }>();
-  let watermark = Number.NEGATIVE_INFINITY;
-  let rank = 0;
-  const lastMsOf = (start: number): number => start + STRICT.sizeMs - 1;
-  const fire = (
-    one: { key: string; start: number; numbers: number[]; firings: number },
-    firing: "onTime" | "late",
-  ): ExpectedRow => ({
-    branch: "strict",
-    key: one.key,
-    of: `${one.start}/${one.firings++}`,
-    value: { firing, numbers: [...one.numbers] },
-    rank: rank++,
-  });
-  function* advance(to: number): Generator<ExpectedRow> {
-    const due = [...windows.values()].filter(
-      ({ start }) => lastMsOf(start) > watermark && lastMsOf(start) <= to,
-    );
-    for (const one of due.sort((a, b) => a.start - b.start)) yield fire(one, "onTime");
-    watermark = to;
-  }
-  for (const { key, n, at } of split) {
-    const start = floorTo(at, STRICT.sizeMs);
-    if (lastMsOf(start) + STRICT.latenessMs <= watermark)
-      yield { branch: "late", key, of: n, value: "late", rank: rank++ };
-    else {
-      const name = `${key} ${start}`;
-      const one = windows.get(name) ?? { key, start, numbers: [], firings: 0 };
-      windows.set(name, one);
-      one.numbers.push(n);
-      if (lastMsOf(start) <= watermark) yield fire(one, "late");
-    }
-    yield* advance(Math.max(watermark, at - STRICT.disorderMs - 1));
-  }
-  yield* advance(Number.POSITIVE_INFINITY);
 }
 
 /** What an undisturbed run writes, by plain loops over its input. */

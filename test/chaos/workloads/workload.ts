@@ -1,5 +1,13 @@
 /** What a disturbed job is made of: its graph, its input, and what must come out of it. */
-import type { Job, JobBuilder, JobOptions, Stream } from "../../../src/index.ts";
+import type {
+  AlignmentOptions,
+  Job,
+  JobBuilder,
+  JobOptions,
+  Source,
+  SourceOptions,
+  Stream,
+} from "../../../src/index.ts";
 import { boundedOutOfOrderness, jetstreamSink, jetstreamSource } from "../../../src/index.ts";
 import { type InputRecord, inputRecords, inputSubject, splitOf } from "../../support/graphs/keyed-count.ts";
 import { throttled } from "../../support/graphs/throttled-source.ts";
@@ -64,7 +72,7 @@ export interface TimedRecord extends InputRecord {
   readonly ballast?: string;
 }
 
-const START = Date.UTC(2026, 0, 1);
+export const START = Date.UTC(2026, 0, 1);
 const STEP_MS = 20;
 /** No record is so much older than one in front of it. */
 const DISORDER_MS = 2000;
@@ -106,43 +114,71 @@ export function jobOptionsOf(options: WorkloadOptions): JobOptions {
   };
 }
 
-/** All splits, or some; nothing of all of them is late. */
+export interface SourceChoice {
+  /** Default: all, with a bound so large that nothing is late. */
+  readonly splits?: readonly number[];
+  readonly disorderMs?: number;
+  readonly parallelism?: number;
+  /** How many times as fast as all other sources it may read. Default 1: it lasts as long as they. */
+  readonly hurry?: number;
+  /** Default: the time that the record tells. */
+  readonly timestamp?: (record: TimedRecord) => number;
+  /** Records have no timestamp, and event time does not go on. Default false. */
+  readonly isUntimed?: boolean;
+  readonly alignment?: AlignmentOptions;
+}
+
+export const splitsOf = ({ splits }: { readonly splits: number }): number[] =>
+  Array.from({ length: splits }, (_, split) => split);
+
 export function timedSource(
   job: JobBuilder,
   id: string,
   options: WorkloadOptions,
-  some: {
-    readonly splits?: readonly number[];
-    readonly disorderMs?: number;
-    readonly parallelism?: number;
-  } = {},
+  choice: SourceChoice = {},
 ): Stream<TimedRecord> {
-  const { input, recordsPerSecond, recordsPerCheckpoint, ballastBytes } = options;
-  const { splits = Array.from({ length: options.splits }, (_, split) => split), disorderMs = DISORDER_MS } =
-    some;
-  const { parallelism = PARALLELISM } = some;
+  const { splits = splitsOf(options), parallelism = PARALLELISM, hurry = 1 } = choice;
+  const ballast = "x".repeat(options.ballastBytes);
   // However many splits and subtasks it has, it lasts as long as a source of all splits.
-  const share = (splits.length / options.splits) * (PARALLELISM / parallelism);
-  const pace = {
-    recordsPerSecond: recordsPerSecond * share,
-    ...(recordsPerCheckpoint === undefined ? {} : { recordsPerCheckpoint: recordsPerCheckpoint * share }),
-  };
-  const ballast = "x".repeat(ballastBytes);
-  const source = jetstreamSource<TimedRecord>({
-    stream: input,
-    subjects: splits.map((split) => inputSubject(input, split)),
-    until: "end",
-  });
+  const share = (splits.length / options.splits) * (PARALLELISM / parallelism) * hurry;
   return job
-    .source(id, throttled(source, pace), {
-      timestamp: ({ at }) => at,
-      watermarks: boundedOutOfOrderness(disorderMs),
-      // A watermark behind each record: of a single split it follows from the records alone what is late.
-      watermarkInterval: 0,
+    .source(id, slowed<TimedRecord>(options, splits, share), {
+      ...timeOf(choice),
+      ...(choice.alignment && { alignment: choice.alignment }),
       parallelism,
     })
     .map(`${id}-ballast`, (record) => ({ ...record, ballast }), { parallelism });
 }
+
+/** @param share the pace of each subtask, as a share of what one of a source of all splits has */
+export function slowed<T>(options: WorkloadOptions, splits: readonly number[], share: number): Source<T> {
+  const { input, recordsPerSecond, recordsPerCheckpoint } = options;
+  const source = jetstreamSource<T>({
+    stream: input,
+    subjects: splits.map((split) => inputSubject(input, split)),
+    until: "end",
+  });
+  return throttled(source, {
+    recordsPerSecond: recordsPerSecond * share,
+    ...(recordsPerCheckpoint !== undefined && {
+      recordsPerCheckpoint: Math.max(1, recordsPerCheckpoint * share),
+    }),
+  });
+}
+
+function timeOf({
+  timestamp = ({ at }) => at,
+  disorderMs = DISORDER_MS,
+  isUntimed = false,
+}: SourceChoice): SourceOptions<TimedRecord> {
+  if (isUntimed) return {};
+  const watermarks = boundedOutOfOrderness(disorderMs);
+  // A watermark behind each record: of a single split it follows from the records alone what is late.
+  return { timestamp, watermarks, watermarkInterval: 0 };
+}
+
+export const unionOf = (streams: readonly Stream<Row>[]): Stream<Row> =>
+  streams.reduce((all, stream) => all.union(stream));
 
 export function sinkRows(
   rows: Stream<Row>,

@@ -3,7 +3,7 @@
  *
  * A rate alone does not do: on a busy machine the job or the test is what is slow, and the input ends too soon. So a
  * source can also be held to a number of records for each checkpoint that completes, and it can be held until the test
- * lets it go.
+ * lets it go. What the source tells of its splits goes through: each keeps an event time of its own, and can be paused.
  */
 import { existsSync } from "node:fs";
 import type { PollStatus, Source, SourceReader } from "../../../src/dataflow/source.ts";
@@ -67,6 +67,14 @@ function throttledReader<T>(reader: SourceReader<T>, pace: Pace): SourceReader<T
   };
 
   return {
+    get currentSplit() {
+      return reader.currentSplit ?? 0;
+    },
+    ...(reader.splitStatus && { splitStatus: (split: number) => reader.splitStatus!(split) }),
+    ...(reader.pauseSplits && {
+      pauseSplits: (isPaused: (split: number) => boolean) => reader.pauseSplits!(isPaused),
+    }),
+    ...(reader.skipped && { skipped: () => reader.skipped!() }),
     poll(collect, recordsMax) {
       const nowMs = performance.now();
       if (isReleased(nowMs)) return reader.poll(collect, recordsMax);
