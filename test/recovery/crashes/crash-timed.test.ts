@@ -1,16 +1,19 @@
 /**
- * The crash points over jobs that keep more than counts: windows, timers, requests under way. Each point comes once,
- * and the jobs take turns. So do barriers that wait for records and barriers that overtake them.
+ * The crash points over jobs that keep more than counts: windows, timers, requests under way, joins, rules, actors.
+ * Each point comes once, and the jobs take turns. So do barriers that wait for records and barriers that overtake them.
  */
 import { describe, test } from "vitest";
+import { actors } from "../../chaos/workloads/actors.ts";
+import { joins } from "../../chaos/workloads/joins.ts";
 import { requests } from "../../chaos/workloads/requests.ts";
+import { rules } from "../../chaos/workloads/rules.ts";
 import { timers } from "../../chaos/workloads/timers.ts";
 import { windows } from "../../chaos/workloads/windows.ts";
 import { expectSurvival, generationsOf, named, type Row, useBench } from "./survival.ts";
 
 const bench = useBench();
 
-const JOBS = [windows, timers, requests];
+const JOBS = [windows, timers, requests, joins, rules, actors];
 
 interface Case {
   readonly workload: string;
@@ -22,7 +25,8 @@ interface Case {
 function inTurn(rows: readonly Row[]): (readonly [string, Case])[] {
   return named(rows).map(([name, row], index) => {
     const { name: workload } = JOBS[index % JOBS.length]!;
-    const unaligned = index % 2 === 1;
+    const lap = Math.floor(index / JOBS.length);
+    const unaligned = (index + lap) % 2 === 1;
     return [`${workload}${unaligned ? ", unaligned" : ""}, ${name}`, { workload, unaligned, row }];
   });
 }
