@@ -53,6 +53,7 @@ export function generatorSource<T>(options: GeneratorSourceOptions<T>): Source<T
     kind: "generator",
     replayable: true,
     bounded: count !== undefined,
+    timestamps: false,
     discover: async () =>
       Array.from({ length: splits }, (_, index) => ({
         id: String(index),

@@ -51,6 +51,7 @@ export function memorySource<T>(logs: readonly MemoryLog<T>[], options: MemorySo
     kind: "memory",
     replayable: true,
     bounded,
+    timestamps: false,
     discover: async () =>
       logs.map((log, index) => ({ id: String(index), index, ...(bounded ? { end: log.length } : {}) })),
     open: async ({ operator }, positions) => new MemoryReader(logs, positions, bounded, operator),

@@ -61,6 +61,8 @@ export interface Source<T> {
   readonly replayable: boolean;
   /** true: every split ends. */
   readonly bounded: boolean;
+  /** false: its records come without timestamps, unless the job's author gives them some. Default true: they may. */
+  readonly timestamps?: boolean;
   /** @throws EnvironmentError, ConfigurationError naming what to do */
   discover(environment: ConnectorEnvironment): Promise<SourceSplit[]>;
   /** Called in each subtask of each generation, with the splits that it is to read and where it goes on. */

@@ -3,6 +3,7 @@ import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
 import { didYouMean } from "../config/suggestion.ts";
 import type { Partitioner } from "../dataflow/graph.ts";
+import type { RequiredTimestamps } from "../dataflow/operators/emitting.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
@@ -97,6 +98,12 @@ export function checkSource(id: string, source: Source<unknown> | undefined): vo
       `operator "${id}": ${member} of its source must be true or false, is ${describeOption(said)}`,
     );
   }
+  const { timestamps = true }: { readonly timestamps?: unknown } = source;
+  if (typeof timestamps === "boolean") return;
+  throw new ConfigurationError(
+    id,
+    `operator "${id}": timestamps of its source must be true or false (or left out: true), is ${describeOption(timestamps)}`,
+  );
 }
 
 const GUARANTEES = ["exactly-once", "at-least-once", "none"];
@@ -135,6 +142,7 @@ const PROCESS_MEMBERS = [
   "state",
   "output",
   "sideOutputs",
+  "timestamps",
   "open",
   "onRecord",
   "onTimer",
@@ -161,7 +169,8 @@ export function checkProcess(
   checkMembers(definition, [...members, ...more], what, "member", id);
   // Not by a rest: members of a class may be inherited.
   const given = definition as Readonly<Record<string, unknown>>;
-  const { onTimer, onExpire, endOfInput, replayClock, onEnd, onFinish, state, sideOutputs } = given;
+  const { onTimer, onExpire, endOfInput, replayClock, onEnd, onFinish, state, sideOutputs, timestamps } =
+    given;
   for (const name of recordFunctions) checkFunction(id, name, given[name]);
   checkTimers(id, onTimer, endOfInput);
   checkReplayClock(id, replayClock);
@@ -170,6 +179,19 @@ export function checkProcess(
   checkStates(id, state);
   if (onExpire !== undefined) checkExpiring(id, onExpire, state as UserStateDescriptors);
   checkSideOutputs(id, sideOutputs);
+  checkTimestamps(id, timestamps);
+}
+
+/** @throws ConfigurationError when it is neither left out nor "required" */
+export function checkTimestamps(
+  id: string,
+  timestamps: unknown,
+): asserts timestamps is RequiredTimestamps | undefined {
+  if (timestamps === undefined || timestamps === "required") return;
+  throw new ConfigurationError(
+    id,
+    `operator "${id}": timestamps must be "required" (or left out: what is emitted may have none), is ${describeOption(timestamps)}`,
+  );
 }
 
 function checkTimers(id: string, onTimer: unknown, endOfInput: unknown): void {

@@ -16,6 +16,7 @@ import { checkTag } from "./functions/side-outputs.ts";
 import type { JobOperator, OperatorInput } from "./job.ts";
 import { checkWaits } from "./joins/waits.ts";
 import { checkName } from "./name.ts";
+import { checkTimestamps } from "./time/timestamps.ts";
 
 /** A stream that no operator reads yet. */
 export interface OpenEnd {
@@ -252,6 +253,7 @@ export class JobDraft {
       throw new ConfigurationError(this.#job, `job "${this.#job}" has no sink; end with .sink(id, sink)`);
     }
     for (const operator of operators) this.#checkWatermarks(operator, operators);
+    for (const operator of operators) checkTimestamps(operator, this.#operators);
     checkAlignment(operators);
     checkWaits(operators);
     const open = [...this.#streams.values()].map(({ end }) => end).find((end) => !end.used);

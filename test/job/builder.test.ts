@@ -173,7 +173,7 @@ describe("process", () => {
     [
       "nothing",
       undefined,
-      'operator "p": an object with state, output, sideOutputs, open, onRecord, onTimer, onExpire, endOfInput, replayClock, onEnd, onFinish, close is needed, got undefined',
+      'operator "p": an object with state, output, sideOutputs, timestamps, open, onRecord, onTimer, onExpire, endOfInput, replayClock, onEnd, onFinish, close is needed, got undefined',
     ],
     ["a function", () => {}, "is needed, got a function"],
   ])("refuses as definition: %s", (_, definition, message) => {

@@ -180,6 +180,7 @@ describe("times", () => {
         .process("atEnd", {
           state: {},
           output: type<string>(),
+          timestamps: "required",
           onRecord: (_item, { timers }) => timers.registerEventTimer(Number.POSITIVE_INFINITY),
           onTimer: (_timer, { key, emit }) => emit(key),
         })

@@ -7,7 +7,6 @@ import {
   type JobBuilder,
   sessionWindows,
   tumblingWindows,
-  type,
   type WindowAssigner,
 } from "../../src/index.ts";
 import { createTestHarness, type TestHarness } from "../../src/testing/index.ts";
@@ -188,34 +187,6 @@ interface WithTimers {
 }
 
 describe("timers", () => {
-  const behindTimer = (timestamp?: number) =>
-    defineJob("timed", {}, (builder) => {
-      keyed(builder)
-        .process("wait", {
-          state: {},
-          output: type<string>(),
-          onRecord: (_item, { timers }) => timers.registerProcessingTimer(7),
-          onTimer: (_timer, { key, emit }) => emit(key, timestamp),
-        })
-        .keyBy((key) => key)
-        .window(tumblingWindows({ size: 10 }))
-        .process("counts", (keys, { window }) => `${window.start}: ${keys.length}`)
-        .sink("out", testSink());
-    });
-
-  test("what a timer by the clock emits has no timestamp for windows, unless it is given one", async () => {
-    const bare = await createTestHarness(behindTimer());
-    await bare.push("items", { key: "a", at: 3 });
-    await expect(bare.advanceClock(8)).rejects.toThrow(/operator "counts".*a record has no timestamp/);
-    await bare.close();
-    const given = await createTestHarness(behindTimer(25));
-    await given.push("items", { key: "a", at: 3 });
-    await given.advanceClock(8);
-    await given.end();
-    expect(given.output("out")).toEqual(["20: 1"]);
-    await given.close();
-  });
-
   test("timers read broadcast state, and cannot change it; the broadcast side has none", async () => {
     const jobOf = (change: boolean) =>
       defineJob("rules", {}, (builder) => {

@@ -65,6 +65,13 @@ export interface OperatorDetails {
   readonly migrateWindows?: MigrateWindows;
   /** The user's machine whose actors its keyed state holds. */
   readonly actors?: ActorPlan;
+  /** true: each record must have a timestamp. Default false. */
+  readonly needsTimestamps?: boolean;
+  /**
+   * Which records leave with a timestamp. "all": each of them, whatever came in. Default: those that come of a record
+   * with one, which are all where the operator `needsTimestamps`.
+   */
+  readonly timestamps?: "all" | MissingTimestamps;
   /** true: without watermarks the operator never comes to anything, or never lets go of anything. Default false. */
   readonly needsWatermarks?: boolean;
   /**
@@ -92,6 +99,14 @@ export interface OperatorDetails {
   readonly waits?: PortWaitDetails;
   /** The tags of the outputs besides the main one. Default: none. */
   readonly tags?: readonly string[];
+}
+
+/** Records that leave an operator without a timestamp, whatever came in. */
+export interface MissingTimestamps {
+  /** Which records these are: "what onEnd emits". */
+  readonly missing: string;
+  /** What the author of the job can do, as an order. */
+  readonly remedy: string;
 }
 
 /** One row of the table of kinds. `D` is what the operator's author says. */

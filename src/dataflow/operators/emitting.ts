@@ -11,7 +11,7 @@ import type { KeyedState } from "../../state/keyed-state.ts";
 import { isAnswer, refuseAnswer, wanted } from "../guards/answers.ts";
 import { type Collect, NO_TIMESTAMP } from "../source.ts";
 import { describeNoTime, isTime } from "../time/times.ts";
-import type { Outputs } from "./contract.ts";
+import type { OperatorDetails, Outputs } from "./contract.ts";
 import { failureAtKey, failureOf } from "./failure.ts";
 import type { Resource } from "./lifecycle.ts";
 
@@ -24,6 +24,25 @@ export interface KeyInHands {
   readonly state: Pick<KeyedState, "maxParallelism">;
 }
 
+/** What the author of functions promises of all that they emit: it has a timestamp. Default: nothing. */
+export type RequiredTimestamps = "required";
+
+/** @param without the functions that are called when no record with a timestamp is in hand, in words */
+export function leavingTimestamps(
+  promised: RequiredTimestamps | undefined,
+  without: readonly string[],
+): Pick<OperatorDetails, "timestamps"> {
+  if (promised !== undefined) return { timestamps: "all" };
+  if (without.length === 0) return {};
+  return {
+    timestamps: {
+      missing: `what is emitted by ${without.join(", ")}`,
+      remedy:
+        'let it emit each with one (emit(value, timestamp), or by timers of event time) and say timestamps: "required" there',
+    },
+  };
+}
+
 /** What a function has besides its main output. */
 export interface Surroundings {
   /** The tags of the side outputs. Default: none. */
@@ -32,38 +51,48 @@ export interface Surroundings {
   readonly resource?: Resource | undefined;
   /** The handles of broadcast state. Default: the operator has none. */
   readonly broadcast?: Readonly<Record<string, unknown>> | undefined;
+  /** What is emitted without a timestamp is refused. Default: it is not. */
+  readonly timestamps?: RequiredTimestamps | undefined;
 }
 
 /** The part of a context that emits. There is one for each operator of a subtask, used again for every call. */
 export class EmittingContext {
   timestamp: number = NO_TIMESTAMP;
   readonly emit: (value: unknown, timestamp?: number) => void;
-  readonly sideOutput: (tag: string, value: unknown) => void;
+  readonly sideOutput: (tag: string, value: unknown, timestamp?: number) => void;
   readonly broadcast: Readonly<Record<string, unknown>> | undefined;
   protected readonly operator: string;
   private readonly opened: Resource | undefined;
   private stage: Stage = "idle";
 
-  constructor(operator: string, outputs: Outputs, { tags = [], resource, broadcast }: Surroundings) {
+  constructor(operator: string, outputs: Outputs, surroundings: Surroundings) {
+    const { tags = [], resource, broadcast, timestamps } = surroundings;
     this.operator = operator;
     this.opened = resource;
     this.broadcast = broadcast;
+    const isRequired = timestamps === "required";
     const { main } = outputs;
-    this.emit = (value, timestamp) => {
+    this.emit = (value, timestamp = this.timestamp) => {
       if (this.stage !== "running") this.refuseCall("emit");
       if (!isAnswer(value)) refuseAnswer(operator, "emit was given", value);
-      if (timestamp !== undefined && !isTimestamp(timestamp)) refuseTimestamp(operator, timestamp);
+      if (timestamp !== this.timestamp && !isTimestamp(timestamp))
+        refuseTimestamp(operator, "emit", timestamp);
+      if (isRequired && timestamp === NO_TIMESTAMP) refuseMissing(operator, "emit(value, timestamp)");
       this.stage = "emitting";
-      main(value, timestamp ?? this.timestamp);
+      main(value, timestamp);
       this.stage = "running";
     };
     const sides = new Map<string, Collect<unknown>>(tags.map((tag) => [tag, outputs.tagged(tag)]));
-    this.sideOutput = (tag, value) => {
+    this.sideOutput = (tag, value, timestamp = this.timestamp) => {
       if (this.stage !== "running") this.refuseCall("sideOutput");
       const side = sides.get(tag) ?? refuseTag(operator, tag, tags);
       if (!isAnswer(value)) refuseAnswer(operator, `sideOutput "${tag}" was given`, value);
+      if (timestamp !== this.timestamp && !isTimestamp(timestamp))
+        refuseTimestamp(operator, "sideOutput", timestamp);
+      if (isRequired && timestamp === NO_TIMESTAMP)
+        refuseMissing(operator, "sideOutput(tag, value, timestamp)");
       this.stage = "emitting";
-      side(value, this.timestamp);
+      side(value, timestamp);
       this.stage = "running";
     };
   }
@@ -136,10 +165,19 @@ function isTimestamp(timestamp: number): boolean {
   return isTime(timestamp) || timestamp === Number.POSITIVE_INFINITY || timestamp === NO_TIMESTAMP;
 }
 
-function refuseTimestamp(operator: string, timestamp: unknown): never {
+function refuseTimestamp(operator: string, call: string, timestamp: unknown): never {
   throw new OperatorError(
     operator,
-    new Error(`emit was given as timestamp ${describeNoTime(timestamp)}, or NO_TIMESTAMP`),
+    new Error(`${call} was given as timestamp ${describeNoTime(timestamp)}, or NO_TIMESTAMP`),
+  );
+}
+
+function refuseMissing(operator: string, call: string): never {
+  throw new OperatorError(
+    operator,
+    new Error(
+      `what it emits must have a timestamp (timestamps: "required"), and what is being processed has none: give one by ${call}`,
+    ),
   );
 }
 

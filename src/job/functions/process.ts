@@ -5,6 +5,7 @@
  * one without: declare it (`output: type<Count>()`, then `emit` is checked), or return it from `onRecord` (inferred). A
  * function that only calls `emit` and declares nothing gives a stream of `any`.
  */
+import type { RequiredTimestamps } from "../../dataflow/operators/emitting.ts";
 import type { TimersAtEnd } from "../../dataflow/operators/keyed/operator-timers.ts";
 import type { ProcessContext, ProcessFunction, Timer } from "../../dataflow/operators/keyed/process.ts";
 import type {
@@ -31,7 +32,7 @@ export interface KeyedContext<
 > extends Omit<ProcessContext<S, Out>, "sideOutput" | "resource"> {
   /** The key of the record or the timer, or at the end of input the key that `onEnd` is called for. */
   readonly key: K;
-  /** Emits to a side output, with the timestamp of the context. */
+  /** Emits to a side output. */
   readonly sideOutput: SideOutput<Side>;
   /** The answer of `open`. */
   readonly resource: Resource;
@@ -87,6 +88,13 @@ export interface ProcessDefinition<
   readonly output?: TypeWitness<Out>;
   /** The side outputs by tag: `{ late: type<Reading>() }`. */
   readonly sideOutputs?: SideOutputWitnesses<Side>;
+  /**
+   * "required": all that the functions emit has a timestamp; what would leave without one fails the job, by the name of
+   * the operator. Windows and joins by event time behind the operator need that where there is `onTimer`, `onEnd`,
+   * `onFinish`, or `onExpire` by the clock: these have no timestamp but what they give to `emit`, except for event
+   * timers. Default: what is emitted may have none, and such windows and joins are refused.
+   */
+  readonly timestamps?: RequiredTimestamps;
   readonly onRecord: (value: T, context: KeyedContext<K, S, Out, Side, Resource>) => Returned;
   /**
    * Called for each timer that is due; timers are registered by `context.timers`. Ascending in time, one key after the
@@ -163,9 +171,10 @@ export function emitReturned<
     Readonly<Record<string, unknown>>,
     unknown
   >;
-  const { state, sideOutputs, endOfInput, replayClock } = written;
+  const { state, sideOutputs, timestamps, endOfInput, replayClock } = written;
   return {
     state,
+    timestamps,
     ...(sideOutputs && { sideOutputs: Object.keys(sideOutputs) }),
     replayClock,
     onRecord(value, context) {

@@ -11,8 +11,15 @@ export type NoSideOutputs = Readonly<Record<never, never>>;
 /** What the author writes: `{ late: type<Reading>() }`. */
 export type SideOutputWitnesses<Side> = { readonly [Tag in keyof Side]: TypeWitness<Side[Tag]> };
 
-/** Emits one record to the side output of this tag. A side output that is not read drops it. */
-export type SideOutput<Side> = <Tag extends keyof Side & string>(tag: Tag, value: Side[Tag]) => void;
+/**
+ * Emits one record to the side output of this tag. A side output that is not read drops it.
+ * @param timestamp event time of the record, in ms. Default: that of the context
+ */
+export type SideOutput<Side> = <Tag extends keyof Side & string>(
+  tag: Tag,
+  value: Side[Tag],
+  timestamp?: number,
+) => void;
 
 /** @param sideOutputs undefined: the operator has none */
 export function checkSideOutputs(id: string, sideOutputs: unknown): void {

@@ -1,6 +1,7 @@
 /** `process` without keyBy: what a user writes, what is checked of it, and the function that the engine runs. */
 import { checkMembers } from "../../config/members.ts";
 import { show } from "../../config/quantity.ts";
+import type { RequiredTimestamps } from "../../dataflow/operators/emitting.ts";
 import type { OpenContext } from "../../dataflow/operators/lifecycle.ts";
 import type {
   UnkeyedProcessContext,
@@ -12,7 +13,7 @@ import {
   type OperatorStateDescriptors,
   type OperatorStateHandles,
 } from "../../state/operator-state.ts";
-import { checkFunction, twinOf } from "../definition.ts";
+import { checkFunction, checkTimestamps, twinOf } from "../definition.ts";
 import { checkName } from "../name.ts";
 import { emitAnswer } from "./emit-returned.ts";
 import type { OpenAndClose } from "./given.ts";
@@ -36,7 +37,7 @@ export interface UnkeyedContext<
 > extends Omit<UnkeyedProcessContext<S, Out>, "sideOutput" | "resource" | "state"> {
   /** The states of this subtask. */
   readonly state: OperatorStateHandles<S>;
-  /** Emits to a side output, with the timestamp of the record being processed. */
+  /** Emits to a side output. */
   readonly sideOutput: SideOutput<Side>;
   /** The answer of `open`. */
   readonly resource: Resource;
@@ -73,6 +74,13 @@ export interface UnkeyedProcessDefinition<
   readonly output?: TypeWitness<Out>;
   /** The side outputs by tag: `{ late: type<Reading>() }`. */
   readonly sideOutputs?: SideOutputWitnesses<Side>;
+  /**
+   * "required": all that the functions emit has a timestamp; what would leave without one fails the job, by the name of
+   * the operator. Windows and joins by event time behind the operator need that where there is `onEnd`, which has no
+   * timestamp but what it gives to `emit`. Default: what is emitted may have none, and such windows and joins are
+   * refused.
+   */
+  readonly timestamps?: RequiredTimestamps;
   readonly onRecord: (value: T, context: UnkeyedContext<S, Out, Side, Resource>) => Returned;
   /**
    * Called once in each subtask at the end of bounded input, in front of the final checkpoint: what is buffered goes
@@ -81,7 +89,7 @@ export interface UnkeyedProcessDefinition<
   readonly onEnd?: (context: UnkeyedContext<S, Out, Side, Resource>) => ReturnedAtEnd;
 }
 
-const MEMBERS = ["state", "output", "sideOutputs", "open", "onRecord", "onEnd", "close"];
+const MEMBERS = ["state", "output", "sideOutputs", "timestamps", "open", "onRecord", "onEnd", "close"];
 
 /** @throws ConfigurationError when the definition cannot work */
 export function unkeyedFunctionOf(id: string, definition: unknown): UnkeyedProcessFunction {
@@ -103,13 +111,15 @@ export function unkeyedFunctionOf(id: string, definition: unknown): UnkeyedProce
     Readonly<Record<string, unknown>>,
     unknown
   >;
-  const { state = {}, sideOutputs, onEnd } = written;
+  const { state = {}, sideOutputs, timestamps, onEnd } = written;
   checkFunction(id, "onRecord", written.onRecord);
   if (onEnd !== undefined) checkFunction(id, "onEnd", onEnd);
   checkStates(id, state);
   checkSideOutputs(id, sideOutputs);
+  checkTimestamps(id, timestamps);
   return {
     state,
+    timestamps,
     ...(sideOutputs && { sideOutputs: Object.keys(sideOutputs) }),
     onRecord(value, context) {
       const returned = written.onRecord(value, context);

@@ -49,8 +49,8 @@ export interface BroadcastRecordContext<
   Resource,
 > extends Omit<EngineContext, "broadcast" | "emit" | "sideOutput" | "forEachKey" | "resource"> {
   readonly broadcast: BroadcastHandles<B>;
-  /** Emits with the timestamp of the record; each subtask does. */
-  readonly emit: (value: Out) => void;
+  /** Each subtask emits. @param timestamp event time of what is emitted, in ms. Default: that of the record */
+  readonly emit: (value: Out, timestamp?: number) => void;
   readonly sideOutput: SideOutput<Side>;
   /**
    * Calls the function for each key of the subtask that holds a value in this keyed state, with the handle of that

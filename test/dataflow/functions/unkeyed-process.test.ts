@@ -125,7 +125,7 @@ describe("refused", () => {
     [
       "no object",
       undefined,
-      "an object with state, output, sideOutputs, open, onRecord, onEnd, close is needed",
+      "an object with state, output, sideOutputs, timestamps, open, onRecord, onEnd, close is needed",
     ],
     ["no onRecord", { state: {} }, "onRecord must be a function, got undefined"],
     ["a mistyped member", { ...definition, onend() {} }, 'no member "onend"; did you mean "onEnd"?'],

@@ -33,9 +33,9 @@ export interface BroadcastContext {
   readonly broadcast: Readonly<Record<string, unknown>> | undefined;
   /** The watermark that the operator has come to, in ms; -Infinity: none yet. */
   readonly currentWatermark: number;
-  /** Emits with the timestamp of the record; each subtask does. */
-  readonly emit: (value: unknown) => void;
-  readonly sideOutput: (tag: string, value: unknown) => void;
+  /** Each subtask emits. @param timestamp event time of what is emitted, in ms. Default: that of the record */
+  readonly emit: (value: unknown, timestamp?: number) => void;
+  readonly sideOutput: (tag: string, value: unknown, timestamp?: number) => void;
   /** Calls a function for each key of the subtask that holds a value in this keyed state. */
   readonly forEachKey: (state: string, apply: (key: Key, state: unknown) => void) => void;
   /** The answer of `open`. */
@@ -71,7 +71,8 @@ export const broadcastProcess: OperatorKind<BroadcastProcessOperator> = {
     const process = openProcess(operator, services, outputs, around);
     const { opened } = process;
     const everyKey = new EveryKey(services.id, Object.keys(operator.process.state), process);
-    const surroundings = { ...around, tags: operator.process.sideOutputs };
+    const { sideOutputs: tags, timestamps } = operator.process;
+    const surroundings = { ...around, tags, timestamps };
     const context = new Context({ services, outputs, surroundings, everyKey });
     const maps = Object.values(handles);
     const setWritable = (isWritable: boolean): void => {

@@ -37,6 +37,7 @@ export const intervalJoin: OperatorKind<IntervalJoinDefinition> = {
     ownStates: true,
     windows: description,
     needsWatermarks: true,
+    needsTimestamps: true,
     ports: ["left", "right"],
     tags: [left, right].flatMap(({ lateTag }) => lateTag ?? []),
   }),

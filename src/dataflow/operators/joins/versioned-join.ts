@@ -41,6 +41,7 @@ export const versionedJoin: OperatorKind<VersionedJoinDefinition> = {
     ownStates: true,
     emitsAtEnd: true,
     needsWatermarks: true,
+    needsTimestamps: true,
     ports: ["probe", "build"],
     tags: [probe, build].flatMap(({ lateTag }) => lateTag ?? []),
   }),

@@ -15,7 +15,7 @@ import type { Key, StateDescriptors, StateHandles } from "../../../state/descrip
 import type { KeyedState } from "../../../state/keyed-state.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
 import type { OpenOperator, OperatorKind, OperatorServices, Outputs, Slices } from "../contract.ts";
-import type { Surroundings } from "../emitting.ts";
+import { leavingTimestamps, type RequiredTimestamps, type Surroundings } from "../emitting.ts";
 import { type Lifecycle, resourceOf } from "../lifecycle.ts";
 import { oneSlice } from "../slices.ts";
 import type { ContextTimers } from "./context-timers.ts";
@@ -52,8 +52,11 @@ export interface ProcessContext<S extends StateDescriptors = StateDescriptors, O
   readonly currentProcessingTime: number;
   /** @param timestamp event time of what is emitted, in ms. Default: that of the context */
   readonly emit: (value: Out, timestamp?: number) => void;
-  /** Emits to the side output of this tag, which the operator declares, with the timestamp of the context. */
-  readonly sideOutput: (tag: string, value: unknown) => void;
+  /**
+   * Emits to the side output of this tag, which the operator declares.
+   * @param timestamp as of `emit`
+   */
+  readonly sideOutput: (tag: string, value: unknown, timestamp?: number) => void;
   /** The answer of `open`. */
   readonly resource: unknown;
 }
@@ -65,6 +68,7 @@ export interface ProcessFunction<In, Out, S extends StateDescriptors> {
   readonly state: S;
   /** The tags of the side outputs. */
   readonly sideOutputs?: readonly string[];
+  readonly timestamps?: RequiredTimestamps | undefined;
   onRecord(value: In, context: ProcessContext<S, Out>): void;
   onTimer?(timer: Timer, context: ProcessContext<S, Out>): void;
   /** Called for each value of a state with a time to live that has expired; not for values that were removed. */
@@ -97,10 +101,31 @@ export const processKind: OperatorKind<ProcessOperator> = {
     ),
     ...(process.sideOutputs && { tags: process.sideOutputs }),
     ...(process.replayClock && { replayClock: process.replayClock }),
+    ...leavingTimestamps(process.timestamps, emittingWithout(process)),
   }),
   open: ({ lifecycle, ...operator }, services, outputs) =>
     openProcess(operator, services, outputs, { resource: resourceOf(services.id, lifecycle) }).opened,
 };
+
+/** The functions that are called when no record with a timestamp is in hand. */
+function emittingWithout({
+  state,
+  onTimer,
+  onExpire,
+  onEnd,
+  onFinish,
+}: ProcessOperator["process"]): string[] {
+  const byClock = Object.values(state).some(
+    (descriptor) =>
+      descriptor.kind !== "table" && descriptor.ttl !== undefined && descriptor.ttl.time !== "event",
+  );
+  return [
+    ...(onTimer === undefined ? [] : ["onTimer for a timer by the clock"]),
+    ...(onExpire !== undefined && byClock ? ["onExpire for a value by the clock"] : []),
+    ...(onEnd === undefined ? [] : ["onEnd"]),
+    ...(onFinish === undefined ? [] : ["onFinish"]),
+  ];
+}
 
 /** What an operator that is more than a keyed process builds on. */
 export interface OpenProcess {
@@ -134,7 +159,7 @@ export function openProcess(
     }
   };
   const timers = process.onTimer && new OperatorTimers({ state, processingTime, atEnd, onTimer });
-  const surroundings = { ...around, tags: process.sideOutputs };
+  const surroundings = { ...around, tags: process.sideOutputs, timestamps: process.timestamps };
   const context = new RecordContext({ services, state, outputs, surroundings, timers });
   const onExpire = (expired: ExpiredValue, isOfEventTime: boolean, isWithin: boolean): void => {
     if (process.onExpire === undefined) return;

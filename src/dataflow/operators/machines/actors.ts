@@ -41,6 +41,11 @@ import { ActorForms, type StoredActor } from "./stored-actor.ts";
 /** Name of the state that holds the actors. */
 export const ACTORS = "actors of the machine";
 
+const WITHOUT_TIMESTAMPS = {
+  missing: "what comes of a delay by the clock",
+  remedy: 'let the delays go by event time (time: "event")',
+};
+
 export const machineKind: OperatorKind<MachineOperator> = {
   name: "machine",
   describe: ({ plan, time, hasDelays, mayHaveDelays, endOfInput, replayClock, addressee, waitingMax }) => ({
@@ -48,6 +53,8 @@ export const machineKind: OperatorKind<MachineOperator> = {
     ownStates: true,
     actors: plan,
     needsWatermarks: hasDelays && time === "event",
+    ...(hasDelays && time === "event" && { needsTimestamps: true }),
+    ...(mayHaveDelays && time === "processing" && { timestamps: WITHOUT_TIMESTAMPS }),
     emitsAtEnd: mayHaveDelays && endOfInput === "fire",
     tags: addressee === undefined ? [REFUSED] : [REFUSED, SENT],
     ...(replayClock && { replayClock }),

@@ -11,7 +11,12 @@ import {
 } from "../../../state/operator-state.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
 import type { OperatorKind, Outputs } from "../contract.ts";
-import { EmittingContext, type Surroundings } from "../emitting.ts";
+import {
+  EmittingContext,
+  leavingTimestamps,
+  type RequiredTimestamps,
+  type Surroundings,
+} from "../emitting.ts";
 import { type Lifecycle, resourceOf } from "../lifecycle.ts";
 import { oneSlice } from "../slices.ts";
 
@@ -20,14 +25,17 @@ export interface UnkeyedProcessContext<
   S extends OperatorStateDescriptors = OperatorStateDescriptors,
   Out = unknown,
 > {
-  /** Event time of the record in ms, or NO_TIMESTAMP. */
+  /** Event time of the record in ms, or NO_TIMESTAMP: in `onEnd`, too. */
   readonly timestamp: number;
   /** The states of this subtask. */
   readonly state: OperatorStateHandles<S>;
-  /** Emits with the timestamp of the record being processed. */
-  readonly emit: (value: Out) => void;
-  /** Emits to the side output of this tag, which the operator declares, with the timestamp of the record. */
-  readonly sideOutput: (tag: string, value: unknown) => void;
+  /** @param timestamp event time of what is emitted, in ms. Default: that of the context */
+  readonly emit: (value: Out, timestamp?: number) => void;
+  /**
+   * Emits to the side output of this tag, which the operator declares.
+   * @param timestamp as of `emit`
+   */
+  readonly sideOutput: (tag: string, value: unknown, timestamp?: number) => void;
   /** The answer of `open`. */
   readonly resource: unknown;
 }
@@ -36,6 +44,7 @@ export interface UnkeyedProcessFunction {
   readonly state: OperatorStateDescriptors;
   /** The tags of the side outputs. */
   readonly sideOutputs?: readonly string[];
+  readonly timestamps?: RequiredTimestamps | undefined;
   onRecord(value: unknown, context: UnkeyedProcessContext): void;
   /** Called once at the end of bounded input; runs once in a job's life (P19). */
   onEnd?(context: UnkeyedProcessContext): void;
@@ -52,11 +61,13 @@ export const unkeyedProcess: OperatorKind<UnkeyedProcessOperator> = {
     operatorStates: process.state,
     emitsAtEnd: process.onEnd !== undefined,
     ...(process.sideOutputs && { tags: process.sideOutputs }),
+    ...leavingTimestamps(process.timestamps, process.onEnd === undefined ? [] : ["onEnd"]),
   }),
   open({ process, lifecycle }, { id, checks }, outputs) {
     const operatorState = new OperatorState(id, process.state, checks);
     const resource = resourceOf(id, lifecycle, { state: operatorState.handles });
-    const context = new SubtaskContext(id, operatorState, outputs, { tags: process.sideOutputs, resource });
+    const { sideOutputs: tags, timestamps } = process;
+    const context = new SubtaskContext(id, operatorState, outputs, { tags, timestamps, resource });
     const atEnd = (): void => {
       try {
         context.begin(NO_TIMESTAMP);

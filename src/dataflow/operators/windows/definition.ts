@@ -80,6 +80,7 @@ export function windowDetails(
     emitsAtEnd: true,
     windows: description,
     needsWatermarks: time === "event",
+    ...(time === "event" ? { needsTimestamps: true } : { timestamps: "all" }),
     allowedLatenessMs: allowedLateness,
     ...(lateTag !== undefined && { tags: [lateTag] }),
     ...(migrateWindows && { migrateWindows }),

@@ -63,6 +63,7 @@ function timing(operator: TimedOperator, input: KeyedStream<Item, Key>): Stream<
     {
       state: { seen: valueState(0) },
       output: type<Item>(),
+      timestamps: "required",
       onRecord(_, { timestamp, state, timers }) {
         state.seen.set(state.seen.get() + 1);
         timers.registerEventTimer(Math.floor(timestamp / sizeMs) * sizeMs + sizeMs - 1);

@@ -23,6 +23,7 @@ export function applyAlarm(
       state: { set: mapState<number, number>() },
       output: type<Item>(),
       sideOutputs: { late: type<Item>() },
+      timestamps: "required",
       onRecord(item, { timestamp, currentWatermark, state, timers, sideOutput }) {
         const due = dueOf(operator, item, timestamp);
         if (due <= currentWatermark) {

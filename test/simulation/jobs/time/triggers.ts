@@ -113,6 +113,7 @@ function settled(operator: TimedOperator, firings: Stream<Firing>): Stream<Item>
       {
         state: { count: valueState(0) },
         output: type<Item>(),
+        timestamps: "required",
         onRecord({ change, value }, { timestamp, state, timers, emit }) {
           const before = state.count.get();
           if (value.by !== id) {

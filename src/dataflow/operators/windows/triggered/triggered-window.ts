@@ -44,6 +44,8 @@ export const triggeredWindow: OperatorKind<TriggeredWindowDefinition> = {
       ...named(definition.keyState, keyStateName),
     }),
     needsWatermarks: definition.needsWatermarks,
+    // A result of a window without bounds has a timestamp if one of its records has.
+    ...(definition.placement.isGlobal && { needsTimestamps: false }),
   }),
   open(definition, services, outputs) {
     const { key, placement, trigger, aggregation, process, lateTag, retracts } = definition;
