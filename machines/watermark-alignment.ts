@@ -10,7 +10,18 @@
  *   a subtask that has not heard the limit for so long reads without it. So no lost message stops a job.
  * - WL4 For so long from the first report on, a member that the leader has not heard at all holds all others, too.
  *
- * Flink: SourceCoordinator.announceCombinedWatermark, SourceOperator.checkWatermarkAlignment; the leases are ours.
+ * Where sources wait for each other only while they are behind (P80), WL1 and WL3 hold, and these in place of the
+ * others:
+ *
+ * - WL5 Only what is behind has a part in it. A split is behind when it has as many records left to read as was asked
+ *   for, until it has less than a quarter of that.
+ * - WL6 A split whose watermark has stood still for three intervals, though it was free to be read, holds no other. No
+ *   subtask waits for one that has no watermark yet, or was not heard. So none waits at the start.
+ * - WL7 A subtask waits only for those that have as much left to read as it has, or more. These need longer in any
+ *   case, so the wait makes no job slower; and the one that has most left waits for none.
+ *
+ * Flink: SourceCoordinator.announceCombinedWatermark, SourceOperator.checkWatermarkAlignment; the leases and what
+ * depends on a backlog are ours.
  */
 
 /** What was said of one subtask last. */
@@ -19,6 +30,8 @@ export interface ToldWatermark {
   readonly watermark: number | null;
   /** false: it holds nothing back. */
   readonly holds: boolean;
+  /** How many records its splits have left to read; null: it waits for others whatever is left. */
+  readonly pending: number | null;
   /** On the monotonic clock. */
   readonly atMs: number;
 }
@@ -45,7 +58,7 @@ export function isComplete(
 
 /** How far all of them may read, a watermark in ms; null: as far as they like. */
 export function limitOf(
-  told: Iterable<ToldWatermark>,
+  told: Iterable<Omit<ToldWatermark, "pending">>,
   { maxDriftMs, intervalMs }: { readonly maxDriftMs: number; readonly intervalMs: number },
   nowMs: number,
 ): number | null {
@@ -56,6 +69,19 @@ export function limitOf(
     if (least === null || watermark < least) least = watermark;
   }
   return least === null ? null : Math.min(least + maxDriftMs, Number.MAX_SAFE_INTEGER);
+}
+
+/** A split has caught up when less than this part of what makes it one that is behind is left. */
+const CAUGHT_UP_SHARE = 1 / 4;
+
+/** WL5. @param fromRecords so many are left where a split begins to be behind @param wasBehind at the last look */
+export function isBehind(pending: number, fromRecords: number, wasBehind: boolean): boolean {
+  return pending >= (wasBehind ? fromRecords * CAUGHT_UP_SHARE : fromRecords);
+}
+
+/** Those that a subtask waits for which has so much left itself (WL7). */
+export function longerThan(told: readonly ToldWatermark[], pending: number | null): readonly ToldWatermark[] {
+  return pending === null ? told : told.filter((one) => one.pending !== null && one.pending >= pending);
 }
 
 /** WL1 */

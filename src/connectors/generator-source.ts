@@ -163,6 +163,12 @@ class GeneratorReader<T> implements SourceReader<T> {
     return next < end ? "more" : "ended";
   }
 
+  splitPending(split: number): number {
+    const { next, end, stride } = this.#cursors[split]!;
+    const due = this.#due() / this.#cursors.length;
+    return Math.min(due, Math.max(0, Math.ceil((end - next) / stride)));
+  }
+
   onAvailable(wake: () => void): void {
     this.#wake = wake;
   }

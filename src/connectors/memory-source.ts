@@ -118,6 +118,11 @@ class MemoryReader<T> implements SourceReader<T> {
     return next < log.length ? "more" : "idle";
   }
 
+  splitPending(split: number): number {
+    const { next, end, log } = this.#cursors[split]!;
+    return Math.max(0, Math.min(end, log.length) - next);
+  }
+
   onAvailable(wake: () => void): void {
     for (const { log } of this.#cursors) this.#stops.push(log.onAppend(wake));
   }

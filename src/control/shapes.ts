@@ -152,7 +152,7 @@ const subtaskReport = z.object({
   recordsIn: count,
   skipped: z.object({ ranges: count, sequences: count }).nullable(),
   operators: z.array(operatorFigures),
-  paused: z.object({ splits: texts, pausedMs: count }).exactOptional(),
+  paused: z.object({ splits: texts, pausedMs: count, byDefault: z.boolean() }).exactOptional(),
   checkpoints: z.array(
     z.object({
       checkpointId: count,
@@ -279,6 +279,7 @@ const subtaskMessage: z.ZodType<SubtaskMessage> = z.discriminatedUnion("type", [
     intervalMs: positive,
     watermark: z.int().nullable(),
     holds: z.boolean(),
+    pending: count.nullable(),
   }),
   z.object({ type: z.literal("subtask.committed"), generation, subtask, upTo: count }),
   z.object({

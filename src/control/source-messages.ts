@@ -13,8 +13,10 @@ export interface WatermarkReport {
   readonly intervalMs: number;
   /** In ms; null: it has none yet, or holds nothing back. */
   readonly watermark: number | null;
-  /** false: it is idle, has ended, or has no splits. */
+  /** false: it is idle, has ended, or has no splits; or it is not behind, in a group that waits only while it is. */
   readonly holds: boolean;
+  /** How many records it has left to read; null: the group waits whatever is left. */
+  readonly pending: number | null;
 }
 
 /** What a source does not read for now, because it is aligned with others. */
@@ -23,4 +25,6 @@ export interface PausedReport {
   readonly splits: readonly string[];
   /** How long some split was paused in this generation, all in all. */
   readonly pausedMs: number;
+  /** true: the job does not ask for it; sources that are behind keep pace by default (P80). */
+  readonly byDefault: boolean;
 }

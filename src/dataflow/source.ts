@@ -100,6 +100,17 @@ export interface SourceReader<T> {
    * aligned, the splits of a subtask stop together.
    */
   pauseSplits?(isPaused: (split: number) => boolean): void;
+  /**
+   * About how many records of a split are there and not read yet; Infinity: it never ends, and all of it is there. A
+   * source that is behind by it keeps pace by default. Asked up to a hundred times a second. Left out: it keeps pace
+   * only where the job says so.
+   */
+  splitPending?(split: number): number;
+  /**
+   * false: what the split has left could be gone before it is read, so it does not wait for slower ones unless the job
+   * says so. Left out: it stays.
+   */
+  splitMayWait?(split: number): boolean;
   /** The origin of the record last given to `collect`, for error messages: "stream LINES sequence 42". */
   describePosition(): string;
   /**

@@ -16,6 +16,7 @@ import { checkTag } from "./functions/side-outputs.ts";
 import type { JobOperator, OperatorInput } from "./job.ts";
 import { checkWaits } from "./joins/waits.ts";
 import { checkName } from "./name.ts";
+import { withDefaultPace } from "./time/default-pace.ts";
 import { checkTimestamps } from "./time/timestamps.ts";
 
 /** A stream that no operator reads yet. */
@@ -260,7 +261,7 @@ export class JobDraft {
     if (open !== undefined) {
       throw new ConfigurationError(open.key, `${open.what} ends nowhere: ${open.needs} must follow`);
     }
-    return operators;
+    return withDefaultPace(operators);
   }
 
   #checkWatermarks({ definition: { id, details } }: JobOperator, operators: readonly JobOperator[]): void {
@@ -291,10 +292,16 @@ function checkAlignment(operators: readonly JobOperator[]): void {
     const { id, details } = definition;
     const { alignment } = details.eventTime ?? {};
     if (alignment === undefined) continue;
-    const { group, maxDriftMs, intervalMs } = alignment;
+    const { group, maxDriftMs, intervalMs, whileBehind } = alignment;
     const known = first.get(group) ?? { id, alignment };
     first.set(group, known);
     const { maxDriftMs: maxDrift, intervalMs: interval } = known.alignment;
+    if (known.alignment.whileBehind !== whileBehind)
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": alignment: source "${known.id}" is in group "${group}", too, with another whileBehind; give both ` +
+          "the same, or leave it out of both",
+      );
     if (maxDrift === maxDriftMs && interval === intervalMs) continue;
     throw new ConfigurationError(
       id,

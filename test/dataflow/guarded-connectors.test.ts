@@ -88,6 +88,8 @@ describe("a source of its author's own", () => {
     snapshot: (reader) => reader.snapshot(),
     checkpointCompleted: (reader) => reader.checkpointCompleted(splits),
     skipped: (reader) => reader.skipped?.(),
+    splitPending: (reader) => reader.splitPending?.(0),
+    splitMayWait: (reader) => reader.splitMayWait?.(0),
   };
   const odd: readonly (readonly [string, unknown, string])[] = [
     [
@@ -122,6 +124,14 @@ describe("a source of its author's own", () => {
     ],
     ["checkpointCompleted", rejected, "checkpointCompleted answered a promise"],
     ["skipped", () => 3, "skipped answered a number, and { ranges, sequences }"],
+    [
+      "splitPending",
+      () => -1,
+      "splitPending answered a number, and a number of records, 0 or more, is needed",
+    ],
+    ["splitPending", () => Number.NaN, "splitPending answered the number NaN"],
+    ["splitPending", async () => 3, "splitPending answered a promise"],
+    ["splitMayWait", () => undefined, "splitMayWait answered undefined, and true or false is needed"],
   ];
   test.each(odd)("%s that answers what nothing can mean (%#)", async (member, answer, words) => {
     const reader = await readerWith({ [member]: answer });

@@ -162,6 +162,7 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
       intervalMs: 1,
       watermark: 0,
       holds: true,
+      pending: null,
     },
   }),
   "subtask.acknowledged": ({ generation, checkpointId }) => ({

@@ -32,7 +32,19 @@ describe("the event time of a source", () => {
     ],
     [{ watermarks: boundedOutOfOrderness(0), maxTimestampAhead: "1 h" }, "maxTimestampAhead"],
     [{ alignment: { maxDrift: "1 m" } }, "alignment is given and watermarks are not"],
-    [{ watermarks: boundedOutOfOrderness(0), alignment: "1 m" }, "alignment"],
+    [
+      { watermarks: boundedOutOfOrderness(0), alignment: "1 m" },
+      'alignment must be "off" or an object such as { maxDrift: "1 min" }, got "1 m"',
+    ],
+    [{ watermarks: boundedOutOfOrderness(0), alignment: null }, 'alignment must be "off" or an object'],
+    [
+      { watermarks: boundedOutOfOrderness(0), alignment: { maxDrift: 1, whileBehind: 0 } },
+      "whileBehind must be",
+    ],
+    [
+      { watermarks: boundedOutOfOrderness(0), alignment: { maxDrift: 1, whileBehind: "1 s" } },
+      "at least 1, got",
+    ],
     [{ watermarks: boundedOutOfOrderness(0), alignment: {} }, "alignment: maxDrift"],
     [{ watermarks: boundedOutOfOrderness(0), alignment: { maxDrift: 1, group: 5 } }, "group must be a text"],
     [{ watermarks: boundedOutOfOrderness(0), alignment: { maxDrift: 1, interval: 0 } }, "at least 1 ms"],
@@ -59,6 +71,22 @@ describe("the event time of a source", () => {
             .sink(`${id}-out`, memorySink(target));
       });
     expect(build).toThrow('operator "b": alignment: source "a" is in group "g", too');
+  });
+
+  test("sources of one group agree on whether they wait only while they are behind", () => {
+    const build = () =>
+      defineJob("job", {}, (job) => {
+        for (const [id, whileBehind] of [["a", 10] as const, ["b", undefined] as const])
+          job
+            .source(id, memorySource([new MemoryLog<number>()]), {
+              watermarks: boundedOutOfOrderness(0),
+              alignment: { group: "g", maxDrift: 5, whileBehind },
+            })
+            .sink(`${id}-out`, memorySink(target));
+      });
+    expect(build).toThrow(
+      'operator "b": alignment: source "a" is in group "g", too, with another whileBehind',
+    );
   });
 
   test("a source without a limit for timestamps has no output for those beyond it", () => {

@@ -1,18 +1,26 @@
 /** How far the sources of a group may read (P87). */
 import { describe, expect, it } from "vitest";
 import {
+  isBehind,
   isComplete,
   isInForce,
   isPaused,
   limitOf,
+  longerThan,
   NOTHING_YET,
   type ToldWatermark,
 } from "../../machines/watermark-alignment.ts";
 
 const group = { maxDriftMs: 100, intervalMs: 1000 };
-const told = (watermark: number | null, holds = true, atMs = 0): ToldWatermark => ({
+const told = (
+  watermark: number | null,
+  holds = true,
+  atMs = 0,
+  pending: number | null = null,
+): ToldWatermark => ({
   watermark,
   holds,
+  pending,
   atMs,
 });
 
@@ -57,5 +65,19 @@ describe("one of the group", () => {
 
   it("believes what it has heard for three intervals", () => {
     expect([isInForce(10, 3010, 1000), isInForce(10, 3011, 1000)]).toEqual([true, false]);
+  });
+});
+
+describe("one that keeps pace while it is behind", () => {
+  it("is behind from so many records on, until a quarter of that is left (WL5)", () => {
+    expect([isBehind(999, 1000, false), isBehind(1000, 1000, false)]).toEqual([false, true]);
+    expect([isBehind(250, 1000, true), isBehind(249, 1000, true)]).toEqual([true, false]);
+  });
+
+  it("waits for those that have as much left as it has, or more, so one of them waits for none (WL7)", () => {
+    const [few, many] = [told(300, true, 0, 500), told(100, true, 0, 9000)];
+    const limitFor = (pending: number) => limitOf(longerThan([few, many], pending), group, 0);
+    expect([limitFor(500), limitFor(501), limitFor(9000), limitFor(9001)]).toEqual([200, 200, 200, null]);
+    expect(limitOf(longerThan([told(100, false, 0, 9000)], 1), group, 0)).toBeNull();
   });
 });

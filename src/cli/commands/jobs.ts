@@ -189,11 +189,11 @@ function describeReport(report: JobReport): string {
   ].join("\n");
 }
 
-/** ", split 1 waits for slower ones" */
+/** ", split 1 waits for slower ones (by default, while it is behind)" */
 function describePaused(paused: PausedReport | undefined): string {
   if (paused === undefined || paused.splits.length === 0) return "";
-  const { splits } = paused;
-  return splits.length === 1
-    ? `, split ${splits[0]} waits for slower ones`
-    : `, ${splits.length} splits wait for slower ones`;
+  const { splits, byDefault } = paused;
+  const which = splits.length === 1 ? `split ${splits[0]} waits` : `${splits.length} splits wait`;
+  const why = byDefault ? ` (by default, while ${splits.length === 1 ? "it is" : "they are"} behind)` : "";
+  return `, ${which} for slower ones${why}`;
 }

@@ -17,6 +17,8 @@ import {
 } from "../../formats/positions/stream-position.ts";
 import { NatsEnvironment } from "../../nats/connection/environment.ts";
 import type { Decode } from "../../nats/reader/decoding.ts";
+import { StreamState } from "../../nats/reader/positions/stream-state.ts";
+import { Trimming } from "../../nats/reader/positions/trimming.ts";
 import { ProgressConsumer, progressName } from "../../nats/reader/progress.ts";
 import { SequentialReader } from "../../nats/reader/sequential-reader.ts";
 import type { JetStreamSourceOptions } from "./source-options.ts";
@@ -58,6 +60,7 @@ interface OpenSplit<T> {
   readonly split: JetStreamSplit;
   readonly reader: SequentialReader<T>;
   readonly progress: ProgressConsumer | undefined;
+  readonly trimming: Trimming;
 }
 
 /** What the splits of a subtask have in common. */
@@ -95,12 +98,14 @@ function openedSplit<T>(
   });
   // The reader may be closed while it is still being opened.
   signal.addEventListener("abort", () => void reader.close());
+  const trimming = new Trimming(StreamState.of(nats, stream), filters);
   if (options.progress === false || split.showsProgress === false)
-    return { split, reader, progress: undefined };
+    return { split, reader, progress: undefined, trimming };
   const name = split.progressConsumer ?? progressName(["tidemark", job, operator, split.id]);
   return {
     split,
     reader,
+    trimming,
     progress: new ProgressConsumer({ nats, logger, job, stream, retention, name, filters }),
   };
 }
@@ -162,6 +167,16 @@ class JetStreamReader<T> implements SourceReader<T> {
 
   splitStatus(split: number): PollStatus {
     return this.#splits[split]!.reader.status;
+  }
+
+  splitPending(split: number): number {
+    return this.#splits[split]!.reader.pending;
+  }
+
+  splitMayWait(split: number): boolean {
+    const { reader, trimming } = this.#splits[split]!;
+    const { front } = reader;
+    return front !== undefined && trimming.mayWait(front);
   }
 
   onAvailable(wake: () => void): void {

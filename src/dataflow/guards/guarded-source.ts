@@ -137,6 +137,8 @@ class GuardedReader implements SourceReader<unknown> {
   readonly skipped?: () => Skipped;
   readonly splitStatus?: (split: number) => PollStatus;
   readonly pauseSplits?: (isPaused: (split: number) => boolean) => void;
+  readonly splitPending?: (split: number) => number;
+  readonly splitMayWait?: (split: number) => boolean;
   readonly #operator: string;
   readonly #reader: SourceReader<unknown>;
   readonly #ids: ReadonlySet<string>;
@@ -161,6 +163,8 @@ class GuardedReader implements SourceReader<unknown> {
     if (reader.pauseSplits !== undefined)
       this.pauseSplits = (isPaused) => calling(operator, "pauseSplits", () => reader.pauseSplits!(isPaused));
     if (reader.splitStatus !== undefined) this.splitStatus = (split) => this.#splitStatus(split);
+    if (reader.splitPending !== undefined) this.splitPending = (split) => this.#splitPending(split);
+    if (reader.splitMayWait !== undefined) this.splitMayWait = (split) => this.#splitMayWait(split);
   }
 
   get currentSplit(): number {
@@ -261,6 +265,20 @@ class GuardedReader implements SourceReader<unknown> {
     if (status !== "more" && status !== "idle" && status !== "ended")
       refuseAnswer(this.#operator, "splitStatus answered", status, '"more", "idle" or "ended"');
     return status;
+  }
+
+  #splitPending(split: number): number {
+    const pending: unknown = calling(this.#operator, "splitPending", () => this.#reader.splitPending!(split));
+    if (!(typeof pending === "number" && pending >= 0))
+      refuseAnswer(this.#operator, "splitPending answered", pending, "a number of records, 0 or more,");
+    return pending;
+  }
+
+  #splitMayWait(split: number): boolean {
+    const mayWait: unknown = calling(this.#operator, "splitMayWait", () => this.#reader.splitMayWait!(split));
+    if (typeof mayWait !== "boolean")
+      refuseAnswer(this.#operator, "splitMayWait answered", mayWait, "true or false");
+    return mayWait;
   }
 
   #refuseSplit(split: unknown): never {

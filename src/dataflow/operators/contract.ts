@@ -57,6 +57,11 @@ export interface OperatorDetails {
    * in these.
    */
   readonly windows?: string;
+  /**
+   * How much event time its state spans when input comes in order, in ms: the length of its windows, the gap of its
+   * sessions, the width of its interval. Default: none, or it is not known before it runs.
+   */
+  readonly spanMs?: number;
   /** How long windows of event time stay behind their end and fire again, in ms. Default: records are late at once. */
   readonly allowedLatenessMs?: number;
   /** Its windows as data, if a job with others can finish them. */

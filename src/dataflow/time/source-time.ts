@@ -26,6 +26,10 @@ export interface SourceAlignment {
   readonly maxDriftMs: number;
   /** How often the subtasks tell each other, by way of the leader. */
   readonly intervalMs: number;
+  /** Only splits that have so many records left to read wait, and are waited for. undefined: all do, at any time. */
+  readonly whileBehind?: number;
+  /** The job does not ask for it. */
+  readonly isDefault?: true;
 }
 
 /** What a job says of the event time of a source. */
@@ -38,6 +42,8 @@ export interface SourceEventTime<T = unknown> {
   readonly idleAfterMs?: number;
   /** undefined: it reads as fast as it can. */
   readonly alignment?: SourceAlignment;
+  /** The job says that it reads as fast as it can; else the job may give it an alignment. */
+  readonly isUnaligned?: true;
   /** What becomes of records whose timestamp is that far ahead of the wall clock. undefined: they are like others. */
   readonly maxAhead?: { readonly byMs: number; readonly beyond: "clamp" | "sideOutput" };
   /** 0: the generators are asked behind each record, so what is late follows from the records alone. */

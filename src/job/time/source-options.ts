@@ -39,10 +39,12 @@ export interface SourceOptions<T = unknown> extends OperatorOptions {
   /**
    * A split whose watermark is further than `maxDrift` ahead of the least one is not read for now, so that little is
    * kept of what comes before its time. The least one is that of all splits of all sources with the same `group` that
-   * hold event time back: give `idleAfter` too, else one that has nothing stops all others. Default: each reads as fast
-   * as it can.
+   * hold event time back: give `idleAfter` too, else one that has nothing stops all others.
+   *
+   * Default: where windows of event time or joins lie behind the source, its splits keep pace while they are behind, by
+   * the longest window or interval there. "off": each reads as fast as it can.
    */
-  readonly alignment?: AlignmentOptions | undefined;
+  readonly alignment?: AlignmentOptions | "off" | undefined;
 }
 
 /** How a source keeps pace with others. (Flink's withWatermarkAlignment.) */
@@ -56,6 +58,12 @@ export interface AlignmentOptions {
    * Default 1 s.
    */
   readonly interval?: Duration | undefined;
+  /**
+   * Only splits that have so many records left to read wait, and are waited for, until a quarter of that is left. A
+   * subtask then waits only for those that have as much left as it has, so waiting makes no job slower, and for none
+   * that stands still. Default: all wait at any time.
+   */
+  readonly whileBehind?: number | undefined;
 }
 
 const MEMBERS = [
@@ -142,7 +150,8 @@ export function eventTimeOf(
     ...(watermarks && { watermarks }),
     ...(idleAfterMs !== undefined && { idleAfterMs }),
     ...(maxTimestampAhead !== undefined && { maxAhead: maxAheadOf(id, maxTimestampAhead) }),
-    ...(alignment !== undefined && { alignment: alignmentOf(id, alignment) }),
+    ...(alignment === "off" && { isUnaligned: true }),
+    ...(alignment !== undefined && alignment !== "off" && { alignment: alignmentOf(id, alignment) }),
     intervalMs,
   } as SourceEventTime;
   return { eventTime, rest };
@@ -159,11 +168,26 @@ function maxAheadOf(id: string, given: NonNullable<SourceOptions["maxTimestampAh
 
 function alignmentOf(id: string, given: AlignmentOptions): SourceAlignment {
   const what = `operator "${id}": alignment`;
-  checkMembers(given, ["group", "maxDrift", "interval"], what, "member", id);
-  const { group = id, maxDrift, interval = DEFAULT_ALIGNMENT_INTERVAL } = given;
+  if (typeof given !== "object" || given === null)
+    throw new ConfigurationError(
+      id,
+      `${what} must be "off" or an object such as { maxDrift: "1 min" }, got ${show(given)}`,
+    );
+  checkMembers(given, ["group", "maxDrift", "interval", "whileBehind"], what, "member", id);
+  const { group = id, maxDrift, interval = DEFAULT_ALIGNMENT_INTERVAL, whileBehind } = given;
   if (typeof group !== "string" || group === "")
     throw new ConfigurationError(id, `${what}: group must be a text, got ${show(group)}`);
   const intervalMs = parseDuration(interval, `${what}: interval`);
   if (intervalMs < 1) throw new ConfigurationError(id, `${what}: interval must be at least 1 ms`);
-  return { group, maxDriftMs: parseDuration(maxDrift, `${what}: maxDrift`), intervalMs };
+  if (whileBehind !== undefined && !(Number.isSafeInteger(whileBehind) && whileBehind >= 1))
+    throw new ConfigurationError(
+      id,
+      `${what}: whileBehind must be a whole number of records, at least 1, got ${show(whileBehind)}`,
+    );
+  return {
+    group,
+    maxDriftMs: parseDuration(maxDrift, `${what}: maxDrift`),
+    intervalMs,
+    ...(whileBehind !== undefined && { whileBehind }),
+  };
 }

@@ -128,6 +128,8 @@ export type ResolvedWindows = { readonly description: string } & (
   | {
       readonly kind: "sessions";
       readonly gapOf: GapOf;
+      /** undefined: each record has a gap of its own. */
+      readonly gapMs: number | undefined;
       readonly longest: number;
       readonly time: WindowTime;
     }
@@ -189,13 +191,11 @@ const kinds: Readonly<Record<string, { readonly members: readonly string[]; read
       const isBound = maxDuration !== undefined;
       const longest = isBound ? lengthOf(maxDuration, "maxDuration", place) : Number.POSITIVE_INFINITY;
       const time = timeOf(given, place);
-      const gapInWords =
-        typeof gap === "function"
-          ? "a gap of each record"
-          : `a gap of ${formatDuration(lengthOf(gap, "gap", place))}`;
+      const gapMs = typeof gap === "function" ? undefined : lengthOf(gap, "gap", place);
+      const gapInWords = gapMs === undefined ? "a gap of each record" : `a gap of ${formatDuration(gapMs)}`;
       const words = `sessions with ${gapInWords}${isBound ? `, at most ${formatDuration(longest)}` : ""}`;
       const gapOf = gapsOf(place.id, gap, place);
-      return { kind: "sessions", gapOf, longest, time, description: inTime(words, time) };
+      return { kind: "sessions", gapOf, gapMs, longest, time, description: inTime(words, time) };
     },
   },
   countWindows: {

@@ -28,6 +28,7 @@ import { checkName } from "../name.ts";
 import type { Stream } from "../stream.ts";
 import { type ResolvedWindows, resolveWindows, type WindowAssigner } from "./assigners.ts";
 import { type NoStates, resolveOptions, type WindowOptions } from "./options.ts";
+import { spanOf } from "./span.ts";
 import { factsOf } from "./triggers.ts";
 
 /** What it returns is emitted, unless it is undefined; `context.emit` emits any number. */
@@ -187,11 +188,13 @@ export class WindowedStream<
         "joins records, and trigger, retract and states are about single ones: leave out one of the two",
       );
     }
+    const spanMs = spanOf(resolved);
     const definition = {
       key: this.#key,
       description: `${resolved.description}${words}`,
       time: resolved.kind === "counted" ? ("event" as const) : resolved.time,
       allowedLateness,
+      ...(spanMs !== undefined && { spanMs }),
       endOfInput,
       ...(migrateWindows && { migrateWindows }),
       ...(replayClock && { replayClock }),

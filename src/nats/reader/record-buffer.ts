@@ -13,6 +13,12 @@ import { invariant } from "../../errors.ts";
  */
 export const NO_RECORD: unique symbol = Symbol("no record");
 
+/** Where a record lies in its stream, and when the server has stored it. */
+export interface PlacedRecord {
+  readonly sequence: number;
+  readonly timestampMs: number;
+}
+
 export class RecordBuffer<T> {
   readonly capacity: number;
   /** Sequence of the record last given out; readable while `collect` runs. */
@@ -76,6 +82,14 @@ export class RecordBuffer<T> {
   /** Sequence of the record that `take` gives out next; undefined when it would give none. */
   get next(): number | undefined {
     return this.#recordsOut < this.#recordsReleased ? this.sequenceOf(this.#recordsOut) : undefined;
+  }
+
+  /** The record that `take` gives out next, else the one that it gave out last; undefined: neither is there. */
+  get front(): PlacedRecord | undefined {
+    const front = this.released > 0 ? this.#recordsOut : this.#recordsOut - 1;
+    if (front < 0) return undefined;
+    const at = front & this.#mask;
+    return { sequence: this.#sequences[at]!, timestampMs: this.#timestamps[at]! };
   }
 
   push(value: T | typeof NO_RECORD, sequence: number, timestamp: number, bytes: number): void {

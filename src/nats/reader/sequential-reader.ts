@@ -32,7 +32,8 @@ import { GapJudge, NOTHING_SKIPPED } from "./positions/gap-judge.ts";
 import { SkippedLog } from "./positions/skipped-log.ts";
 import { identityProblem, inputEnded } from "./positions/stream-position.ts";
 import { Silence, StreamState } from "./positions/stream-state.ts";
-import { NO_RECORD, RecordBuffer } from "./record-buffer.ts";
+import { NO_RECORD, type PlacedRecord, RecordBuffer } from "./record-buffer.ts";
+import { ServerBacklog } from "./server-backlog.ts";
 
 export interface SequentialReaderOptions<T> {
   readonly nats: NatsEnvironment;
@@ -101,9 +102,7 @@ export class SequentialReader<T> implements ConsumerReader {
   #wake: (() => void) | undefined;
   #idle = false;
   #checkingEnd = false;
-  /** Messages that the server had for this reader and has not sent, when it told last. */
-  #pending = 0;
-  #askingPending = false;
+  readonly #backlog: ServerBacklog;
 
   constructor(options: SequentialReaderOptions<T>) {
     const { nats, logger, reading, stream, filters, position, start, end, mode } = options;
@@ -156,6 +155,7 @@ export class SequentialReader<T> implements ConsumerReader {
       },
       this,
     );
+    this.#backlog = new ServerBacklog(() => this.#consumer.pending());
     this.#decodeRange = decodeRange(options.decode);
     this.#decodeMessage = decodeMessage(options.decode);
     this.#end = end ?? Number.POSITIVE_INFINITY;
@@ -242,7 +242,20 @@ export class SequentialReader<T> implements ConsumerReader {
   get status(): PollStatus {
     if (this.#buffer.length > 0) return "more";
     if (this.#state === "ended") return "ended";
-    return this.#pending > 0 ? "more" : "idle";
+    return this.#backlog.records > 0 ? "more" : "idle";
+  }
+
+  /** About how many messages are left. */
+  get pending(): number {
+    const { length } = this.#buffer;
+    if (this.#state !== "reading") return length;
+    // What has come behind the end of a bounded input is none of it.
+    return Math.min(length + this.#backlog.records, Math.max(length, this.#end - this.read));
+  }
+
+  /** The record that is given out next, if it has come, else the one before it. */
+  get front(): PlacedRecord | undefined {
+    return this.#buffer.front;
   }
 
   /** Frees the consumer on the server, if that is quickly possible; the server forgets it by itself after a minute. */
@@ -256,7 +269,7 @@ export class SequentialReader<T> implements ConsumerReader {
   // What the consumer tells
 
   onCreated(stream: StreamInfo, consumer: ConsumerInfo): void {
-    this.#pending = consumer.num_pending;
+    this.#backlog.records = consumer.num_pending;
     const problem = this.#judge.begins(stream);
     if (problem !== undefined) this.onFailed(problem);
     else if (this.#judge.accounted >= this.#end) this.#allHasCome();
@@ -318,7 +331,7 @@ export class SequentialReader<T> implements ConsumerReader {
   onHeartbeat(examined: number): void {
     if (this.#end !== Number.POSITIVE_INFINITY) void this.#checkEnd();
     else this.#silence.heard();
-    if (this.#pending > 0) void this.#askPending();
+    void this.#backlog.checkOnSilence();
     const { reached } = this.#judge;
     const to = Math.min(examined, this.#end);
     // Else a rare subject's position would stay behind until the stream has dropped what comes after it.
@@ -335,7 +348,7 @@ export class SequentialReader<T> implements ConsumerReader {
   }
 
   #accept(value: T, { streamSequence, timestampMs, pending }: Delivery, bytes: number): void {
-    this.#pending = pending;
+    this.#backlog.records = pending;
     this.#buffer.push(value, streamSequence, timestampMs, bytes);
     this.#judge.arrived(streamSequence);
     if (this.#end !== Number.POSITIVE_INFINITY && (pending === 0 || streamSequence >= this.#end))
@@ -343,7 +356,7 @@ export class SequentialReader<T> implements ConsumerReader {
   }
 
   #passOver({ streamSequence, timestampMs, pending }: Delivery): void {
-    this.#pending = pending;
+    this.#backlog.records = pending;
     // A message with nothing to judge in front of it need not be remembered.
     if (streamSequence !== this.#judge.accounted + 1)
       this.#buffer.push(NO_RECORD, streamSequence, timestampMs, 0);
@@ -371,19 +384,6 @@ export class SequentialReader<T> implements ConsumerReader {
       // The next heartbeat asks again, and no heartbeat is a loss.
     } finally {
       this.#checkingEnd = false;
-    }
-  }
-
-  /** What was pending may have been deleted, and then it never comes. */
-  async #askPending(): Promise<void> {
-    if (this.#askingPending) return;
-    this.#askingPending = true;
-    try {
-      this.#pending = (await this.#consumer.pending()) ?? this.#pending;
-    } catch {
-      // The next heartbeat asks again, and no heartbeat is a loss.
-    } finally {
-      this.#askingPending = false;
     }
   }
 

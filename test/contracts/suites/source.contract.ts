@@ -124,6 +124,16 @@ export function describeSourceContract(name: string, open: (count: number) => Pr
       expect(await read(reader, Number.POSITIVE_INFINITY)).toEqual(whole(1));
     });
 
+    test("tells how much of its splits is left", async () => {
+      const reader = await openAll(world.bounded());
+      const left = () => [0, 1].map((split) => reader.splitPending?.(split));
+      expect(left()).toEqual([1000, 1000]);
+      await read(reader, 500);
+      expect(left().reduce((sum, one) => sum! + one!)).toBe(1500);
+      await read(reader, Number.POSITIVE_INFINITY);
+      expect(left()).toEqual([0, 0]);
+    });
+
     test("never gives more than was asked for", async () => {
       const reader = await openAll(world.bounded());
       let given = 0;

@@ -71,6 +71,8 @@ function throttledReader<T>(reader: SourceReader<T>, pace: Pace): SourceReader<T
       return reader.currentSplit ?? 0;
     },
     ...(reader.splitStatus && { splitStatus: (split: number) => reader.splitStatus!(split) }),
+    ...(reader.splitPending && { splitPending: (split: number) => reader.splitPending!(split) }),
+    ...(reader.splitMayWait && { splitMayWait: (split: number) => reader.splitMayWait!(split) }),
     ...(reader.pauseSplits && {
       pauseSplits: (isPaused: (split: number) => boolean) => reader.pauseSplits!(isPaused),
     }),

@@ -32,10 +32,11 @@ export interface IntervalJoinDefinition {
 
 export const intervalJoin: OperatorKind<IntervalJoinDefinition> = {
   name: "intervalJoin",
-  describe: ({ left, right, description }) => ({
+  describe: ({ left, right, description, lowerMs, upperMs }) => ({
     states: { left: stateTable(), right: stateTable() },
     ownStates: true,
     windows: description,
+    spanMs: upperMs - lowerMs,
     needsWatermarks: true,
     needsTimestamps: true,
     ports: ["left", "right"],

@@ -22,6 +22,8 @@ export interface WindowDefinition {
   readonly allowedLateness: number;
   /** "processing": the wall clock takes the place of event time. */
   readonly time: "event" | "processing";
+  /** How much event time one window takes, in ms; undefined: that follows from the records, or it is no event time. */
+  readonly spanMs?: number;
   /** Tag of the output for records that no window took; undefined: they are only counted. */
   readonly lateTag?: string;
   /** What becomes at the end of input of windows whose end is not one of event time. Default "fire". */
@@ -71,7 +73,7 @@ export function rowByRow(table: StateTable, look: (row: StateRow) => void): Slic
 
 /** What the engine asks of every window operator. */
 export function windowDetails(
-  { description, time, allowedLateness, lateTag, migrateWindows, replayClock }: WindowDefinition,
+  { description, time, spanMs, allowedLateness, lateTag, migrateWindows, replayClock }: WindowDefinition,
   states: StateDescriptors,
 ): OperatorDetails {
   return {
@@ -82,6 +84,7 @@ export function windowDetails(
     needsWatermarks: time === "event",
     ...(time === "event" ? { needsTimestamps: true } : { timestamps: "all" }),
     allowedLatenessMs: allowedLateness,
+    ...(spanMs !== undefined && { spanMs }),
     ...(lateTag !== undefined && { tags: [lateTag] }),
     ...(migrateWindows && { migrateWindows }),
     ...(replayClock && { replayClock }),

@@ -134,7 +134,7 @@ function hasLimits({ max_msgs, max_bytes, max_age }: StreamConfig): boolean {
 }
 
 /** Why the messages of a stream go away by design, in words; undefined: they do not. */
-function goesAwayByDesign(config: StreamConfig, filters: readonly string[]): string | undefined {
+export function goesAwayByDesign(config: StreamConfig, filters: readonly string[]): string | undefined {
   if (config.max_msgs_per_subject > 0) {
     const most = config.max_msgs_per_subject;
     return `it keeps ${most === 1 ? "the last message" : `the last ${most} messages`} of each subject`;

@@ -7,6 +7,7 @@
 import {
   isComplete,
   limitOf,
+  longerThan,
   NOTHING_YET,
   type ToldWatermark,
 } from "../../../../machines/watermark-alignment.ts";
@@ -27,14 +28,16 @@ export class SourceGroups {
    * @param nowMs on the monotonic clock
    */
   reported(report: WatermarkReport, nowMs: number): number | null {
-    const { group, subtask, members, watermark, holds, maxDriftMs, intervalMs } = report;
+    const { group, subtask, members, watermark, holds, pending, maxDriftMs, intervalMs } = report;
     const known = this.#groups.get(group) ?? { sinceMs: nowMs, told: new Map<string, ToldWatermark>() };
     const { sinceMs, told } = known;
     this.#groups.set(group, known);
-    told.set(subtask, { watermark, holds, atMs: nowMs });
-    if (!isComplete({ heard: told.size, members }, sinceMs, nowMs, intervalMs)) return NOTHING_YET;
+    told.set(subtask, { watermark, holds, pending, atMs: nowMs });
+    const waitsForAll = pending === null;
+    if (waitsForAll && !isComplete({ heard: told.size, members }, sinceMs, nowMs, intervalMs))
+      return NOTHING_YET;
     // The subtask knows best how far it is itself.
     const others = [...told].filter(([member]) => member !== subtask).map(([, one]) => one);
-    return limitOf(others, { maxDriftMs, intervalMs }, nowMs);
+    return limitOf(longerThan(others, pending), { maxDriftMs, intervalMs }, nowMs);
   }
 }

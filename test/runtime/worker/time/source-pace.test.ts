@@ -42,7 +42,7 @@ describe("the pace of a subtask", () => {
     pace.start();
     await clock.pass(10);
     expect(paused()).toEqual([false, true, false]);
-    expect(pace.report()).toEqual({ splits: ["s1"], pausedMs: 0 });
+    expect(pace.report()).toEqual({ splits: ["s1"], pausedMs: 0, byDefault: false });
     await clock.pass(100);
     watermarks[0] = 450;
     watermarks[2] = 480;
@@ -51,7 +51,7 @@ describe("the pace of a subtask", () => {
     senders.becameIdle(0);
     senders.finished(2);
     expect(paused()).toEqual([false, false, false]);
-    expect(pace.report()).toEqual({ splits: [], pausedMs: 100 });
+    expect(pace.report()).toEqual({ splits: [], pausedMs: 100, byDefault: false });
     pace.close();
   });
 

@@ -1,5 +1,6 @@
 /**
- * The pace of one subtask of a source that is aligned with others: which of its splits are not read for now.
+ * The pace of one subtask of a source that is aligned with others at any time: which of its splits are not read for
+ * now. What keeps pace only while it is behind has another one (backlog-pace.ts).
  *
  * Owns: what is told to the leader and when, what the leader has answered, which splits are paused and for how long.
  * Does not own: the limit and the leases (machines/watermark-alignment.ts), how a split is not read (the reader).
@@ -16,6 +17,7 @@ import type { ShortAnswer } from "../../../../control/shapes.ts";
 import type { PausedReport, WatermarkReport } from "../../../../control/source-messages.ts";
 import type { SourceAlignment, SourceTime } from "../../../../dataflow/time/source-time.ts";
 import type { WatermarkCombiner } from "../../../../dataflow/time/watermark-combiner.ts";
+import { type Pace, PausedSplits } from "./paused-splits.ts";
 
 const MIN_ASK_MS = 10;
 const ASKS_WHILE_PAUSED = 10;
@@ -35,12 +37,9 @@ export interface SourcePaceOptions {
   readonly wake: () => void;
 }
 
-export class SourcePace {
+export class SourcePace implements Pace {
   readonly #options: SourcePaceOptions;
-  readonly #paused: boolean[];
-  #pausedSplits = 0;
-  #pausedSinceMs = 0;
-  #pausedBeforeMs = 0;
+  readonly #paused: PausedSplits;
   /** What the leader has answered last. At the beginning, others may have none yet: nothing is read ahead of them. */
   #limit: number | null = NOTHING_YET;
   #heardMs = Number.NEGATIVE_INFINITY;
@@ -51,7 +50,7 @@ export class SourcePace {
 
   constructor(options: SourcePaceOptions) {
     this.#options = options;
-    this.#paused = options.splitIds.map(() => false);
+    this.#paused = new PausedSplits(options.splitIds);
   }
 
   start(): void {
@@ -60,42 +59,32 @@ export class SourcePace {
   }
 
   isPaused(split: number): boolean {
-    return this.#paused[split] === true;
+    return this.#paused.has(split);
   }
 
-  /** Not one split that holds event time back may be read. */
   get isAtLimit(): boolean {
-    const { senders } = this.#options;
-    return this.#pausedSplits > 0 && this.#paused.every((one, i) => one || !senders.senderIsActive(i));
+    const { senders, splitIds } = this.#options;
+    return (
+      this.#paused.count > 0 && splitIds.every((_, i) => this.#paused.has(i) || !senders.senderIsActive(i))
+    );
   }
 
-  /** Decides again which splits are paused. Answers whether that has changed. */
   look(): boolean {
-    const { splitTime, senders, clock } = this.#options;
+    const { splitIds, splitTime, senders, clock } = this.#options;
     const nowMs = clock.elapsedMs();
     const limit = this.#limitAt(nowMs);
+    const before = this.#paused.count;
     let hasChanged = false;
-    let pausedSplits = 0;
-    for (let i = 0; i < this.#paused.length; i++) {
+    for (let i = 0; i < splitIds.length; i++) {
       const paused = senders.senderIsActive(i) && isPaused(splitTime.watermark(i), limit);
-      if (paused) pausedSplits++;
-      if (paused === this.#paused[i]) continue;
-      this.#paused[i] = paused;
-      hasChanged = true;
+      if (this.#paused.set(i, paused, nowMs)) hasChanged = true;
     }
-    const before = this.#pausedSplits;
-    this.#pausedSplits = pausedSplits;
-    if (pausedSplits > 0 && before === 0) this.#began(nowMs);
-    if (pausedSplits === 0 && before > 0) this.#pausedBeforeMs += nowMs - this.#pausedSinceMs;
+    if (this.#paused.count > 0 && before === 0) this.#askSoon();
     return hasChanged;
   }
 
-  /** null: no split was ever paused. */
   report(): PausedReport | null {
-    const nowMs = this.#options.clock.elapsedMs();
-    const pausedMs = this.#pausedBeforeMs + (this.#pausedSplits > 0 ? nowMs - this.#pausedSinceMs : 0);
-    const splits = this.#options.splitIds.filter((_, i) => this.#paused[i]);
-    return splits.length === 0 && pausedMs === 0 ? null : { splits, pausedMs: Math.round(pausedMs) };
+    return this.#paused.report(this.#options.clock.elapsedMs(), false);
   }
 
   close(): void {
@@ -112,22 +101,17 @@ export class SourcePace {
   }
 
   #own(): { readonly watermark: number | null; readonly holds: boolean } {
-    const { splitTime, senders } = this.#options;
+    const { splitIds, splitTime, senders } = this.#options;
     let least = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < this.#paused.length; i++)
+    for (let i = 0; i < splitIds.length; i++)
       if (senders.senderIsActive(i)) least = Math.min(least, splitTime.watermark(i));
     if (least === Number.POSITIVE_INFINITY) return { watermark: null, holds: false };
     return { watermark: least <= NOTHING_YET ? null : least, holds: true };
   }
 
-  #began(nowMs: number): void {
-    this.#pausedSinceMs = nowMs;
-    this.#askSoon();
-  }
-
   get #everyMs(): number {
     const { intervalMs } = this.#options.alignment;
-    return this.#pausedSplits > 0 || this.#holdsAll
+    return this.#paused.count > 0 || this.#holdsAll
       ? Math.max(MIN_ASK_MS, intervalMs / ASKS_WHILE_PAUSED)
       : intervalMs;
   }
@@ -144,7 +128,7 @@ export class SourcePace {
       this.#timer = undefined;
       void this.#tell();
       // A lease may be over (WL3).
-      if (this.#pausedSplits > 0) this.#options.wake();
+      if (this.#paused.count > 0) this.#options.wake();
     });
   }
 
@@ -157,7 +141,7 @@ export class SourcePace {
     const patience = clock.after(4 * intervalMs, wake, false);
     const own = this.#own();
     this.#holdsAll = own.holds && own.watermark === null;
-    const answer = await ask({ type: "watermark.reported", ...about, ...own });
+    const answer = await ask({ type: "watermark.reported", ...about, ...own, pending: null });
     patience.cancel();
     if (this.#isClosed) return;
     if (answer?.limit !== undefined) {

@@ -11,7 +11,7 @@ import type { Timer } from "../../../../clock.ts";
 import type { PausedReport } from "../../../../control/source-messages.ts";
 import type { Chain } from "../../../../dataflow/chain.ts";
 import type { SubtaskEnvironment } from "../../../../dataflow/connector.ts";
-import { firstOf, type JobGraph, type Vertex } from "../../../../dataflow/graph.ts";
+import { firstOf } from "../../../../dataflow/graph.ts";
 import { openReader } from "../../../../dataflow/guards/guarded-source.ts";
 import { isSplits, splitsHandle, splitsIn } from "../../../../dataflow/operators/source.ts";
 import {
@@ -34,8 +34,9 @@ import type { OpenParts } from "../open-parts.ts";
 import type { SubtaskOptions } from "../subtask.ts";
 import { EventTimeFlow } from "./event-time.ts";
 import type { SubtaskInput } from "./input.ts";
+import { paceOf } from "./pace.ts";
+import type { Pace } from "./paused-splits.ts";
 import { SkippedInput } from "./skipped-input.ts";
-import { SourcePace } from "./source-pace.ts";
 import { TimestampsAhead } from "./timestamps-ahead.ts";
 
 /** Records taken from a source between two looks at room and clock. */
@@ -110,7 +111,7 @@ class ReadingSource implements SubtaskInput {
   /** The positions of each checkpoint that is not decided yet. */
   readonly #positions = new Map<number, readonly SplitPosition[]>();
   /** undefined: the source is aligned with no others. */
-  readonly #pace: SourcePace | undefined;
+  readonly #pace: Pace | undefined;
   readonly #recordsPerPoll: number;
   #records = 0;
   #ended = false;
@@ -128,17 +129,14 @@ class ReadingSource implements SubtaskInput {
     const describePosition = () => reader.describePosition();
     if (eventTime?.maxAhead !== undefined)
       this.#ahead = new TimestampsAhead({ ...options, ...eventTime.maxAhead, subtask, describePosition });
-    if (eventTime?.alignment !== undefined)
-      this.#pace = new SourcePace({
-        ...options,
-        alignment: eventTime.alignment,
-        subtask,
-        generation: options.deployment.generation,
-        members: membersOf(eventTime.alignment.group, options.graph),
-        senders: options.flow.senders,
-        ask: options.send,
-        wake: () => this.#wake(),
-      });
+    this.#pace = paceOf({
+      ...options,
+      alignment: eventTime?.alignment,
+      subtask,
+      senders: options.flow.senders,
+      ask: options.send,
+      wake: () => this.#wake(),
+    });
     const head = chain.heads[0]!;
     this.#collect = eventTime
       ? this.#collectWithTime(head)
@@ -233,7 +231,7 @@ class ReadingSource implements SubtaskInput {
     return this.#pace?.isAtLimit === true && this.#options.reader.pauseSplits === undefined;
   }
 
-  #keepPace(pace: SourcePace): void {
+  #keepPace(pace: Pace): void {
     if (pace.look()) this.#options.reader.pauseSplits?.((split) => pace.isPaused(split));
   }
 
@@ -311,12 +309,6 @@ class ReadingSource implements SubtaskInput {
     this.#ended = true;
     return "ended";
   }
-}
-
-/** The number of subtasks whose sources are in the group. */
-function membersOf(group: string, { vertices }: JobGraph): number {
-  const isIn = (vertex: Vertex) => firstOf(vertex).details.eventTime?.alignment?.group === group;
-  return vertices.filter(isIn).reduce((sum, { parallelism }) => sum + parallelism, 0);
 }
 
 /**
