@@ -1,8 +1,8 @@
 /**
  * What keys keep for a while: actors of state machines with delays by event time, and by a processing time that
- * resumes; timers by such a clock; values that expire by event time.
+ * resumes; timers by such a clock; values that expire by event time. Beside them actors that send each other events.
  */
-import { assign, setup } from "xstate";
+import { assign, emit, setup } from "xstate";
 import { defineJob, listState, type Stream, type, valueState } from "../../../src/index.ts";
 import { nextFold, splitOf } from "../../support/graphs/keyed-count.ts";
 import { checkRows, type ExpectedRow, type Row, type RowAt } from "../verdict.ts";
@@ -160,12 +160,70 @@ function lives(records: Stream<TimedRecord>): Stream<Row> {
     });
 }
 
+const heirOf = (key: string): string => `k${Number(key.slice(1)) + 1}`;
+
+/** Each record of a key is a gift for the next one, and each gift is counted by the actor that gets it. */
+const giver = setup({
+  types: {
+    context: {} as { readonly taken: number },
+    events: {} as
+      | { type: "SEEN"; from: string; n: number }
+      | { type: "GIFT"; to: string; from: string; n: number },
+    emitted: {} as
+      | { type: "GIFT"; to: string; from: string; n: number }
+      | { type: "taken"; of: string; taken: number },
+  },
+}).createMachine({
+  id: "giver",
+  context: { taken: 0 },
+  initial: "open",
+  states: {
+    open: {
+      on: {
+        SEEN: {
+          actions: emit(({ event: { from, n } }) => ({ type: "GIFT", to: heirOf(from), from, n })),
+        },
+        GIFT: {
+          actions: [
+            assign({ taken: ({ context }) => context.taken + 1 }),
+            emit(({ context, event: { from, n } }) => ({
+              type: "taken",
+              of: `${from}/${n}`,
+              taken: context.taken,
+            })),
+          ],
+        },
+      },
+    },
+  },
+});
+
+function gifts(records: Stream<TimedRecord>): Stream<Row> {
+  return records
+    .keyBy(({ key }) => key)
+    .machine("give", {
+      machine: giver,
+      event: ({ key, n }) => ({ type: "SEEN" as const, from: key, n }),
+      addressee: (event) => (event.type === "GIFT" ? event.to : undefined),
+      emit: (event, { key }): readonly Row[] | undefined =>
+        event.type === "GIFT"
+          ? undefined
+          : [
+              { branch: "gift", key, of: event.of, value: null },
+              { branch: "taken", key, of: event.taken, value: null },
+            ],
+    })
+    .flatMap("gifts", (rows) => rows as readonly Row[]);
+}
+
 function actorsJob(options: WorkloadOptions) {
-  return defineJob(options.name, jobOptionsOf(options), (job) => {
+  const { checkpointing, ...others } = jobOptionsOf(options);
+  const exact = { ...others, checkpointing: { ...checkpointing, iterations: "exact" as const } };
+  return defineJob(options.name, exact, (job) => {
     const { split, disorderMs } = STRICT;
     const all = timedSource(job, "read", options);
     const one = timedSource(job, "read-strict", options, { splits: [split], disorderMs, parallelism: 1 });
-    sinkRows(visits(one).union(lives(one), stays(all), rings(all), forgotten(all)), options);
+    sinkRows(visits(one).union(lives(one), stays(all), rings(all), forgotten(all), gifts(all)), options);
   });
 }
 
@@ -261,7 +319,10 @@ export function* expectedActors(input: WorkloadInput, output: readonly RowAt[]):
   const told = new Set(output.map(({ row }) => `${row.branch} ${row.key} ${row.of}`));
   for (const [key, records] of recordsByKey(all)) {
     yield* expectedStays(key, records, told);
+    const heir = heirOf(key);
     for (const { n, at } of records) {
+      yield { branch: "gift", key: heir, of: `${key}/${n}`, value: null, rank: n };
+      yield { branch: "taken", key: heir, of: n, value: null, rank: n };
       yield { branch: "rung", key, of: n, value: null, rank: n };
       yield { branch: "forgotten", key, of: n, value: at + FORGOTTEN_AFTER_MS, rank: at };
     }
