@@ -1,12 +1,13 @@
 /**
  * One of two inputs has ended, the other goes on: whether checkpoints do is for checkpointing.afterTasksFinish to say.
  */
+import { setTimeout as passes } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { memorySink } from "../../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../../src/control/messages.ts";
 import type { Source } from "../../../src/dataflow/source.ts";
-import { operatorUnionState } from "../../../src/index.ts";
+import { operatorUnionState, type, valueState } from "../../../src/index.ts";
 import type { Count } from "../../support/graphs/word-count.ts";
 import { MemoryWorld, snapshotRequest } from "../../support/memory-world.ts";
 import { patientSignal } from "../../support/suite/patience.ts";
@@ -43,6 +44,8 @@ class Gate {
     };
   }
 }
+
+const EXPIRES_MS = 50;
 
 let world: MemoryWorld;
 let gate: Gate;
@@ -126,6 +129,54 @@ describe("when one of two subtasks with union list state has finished (P83)", ()
     gate.open();
     await world.finished();
     world.expectExact();
+  });
+});
+
+describe("when a subtask is restored that has finished", () => {
+  test("no value of it expires any more, which its end has told already", async () => {
+    gate = new Gate();
+    world = new MemoryWorld({
+      interval: "20 ms",
+      build(builder, { logs, target }) {
+        const [short, long] = logs.map((log) => memorySource([log], { until: "end" }));
+        const options = { parallelism: 1 };
+        const lasting = builder.source("long", gate.hold(long!), options);
+        builder
+          .source("short", short!, options)
+          .keyBy((word) => word)
+          .process(
+            "seen",
+            {
+              state: { count: valueState(0, { ttl: { after: EXPIRES_MS, time: "processing" } }) },
+              output: type<Count>(),
+              onRecord: (_, { state }) => state.count.set(state.count.get() + 1),
+              onExpire: ({ value }, { key }) => ({ word: key, count: value }),
+              onEnd({ key, state }) {
+                const count = state.count.get();
+                return count === 0 ? undefined : { word: key, count };
+              },
+            },
+            options,
+          )
+          .union(lasting.map("one", (word): Count => ({ word, count: 1 }), options))
+          .sink("counts", memorySink(target), options);
+      },
+    });
+    world.fill(200);
+    world.startCoordinator();
+    const worker = await world.startWorker();
+    await world.submit();
+    await shortHasEnded();
+    await takes({ kind: "checkpoint" });
+    world.cutOff(worker);
+    await passes(2 * EXPIRES_MS);
+    await world.startWorker();
+    await world.runs();
+    await takes({ kind: "checkpoint" });
+    gate.open();
+    await world.finished();
+    const records = world.target.committed.reduce((sum, { count }) => sum + count, 0);
+    expect(records).toBe(200);
   });
 });
 

@@ -111,8 +111,11 @@ export class RunningSubtask {
 
   /** @param finished the input had ended before the restored checkpoint */
   start(finished: boolean): void {
-    if (finished) this.#broadcast({ kind: "endOfData" });
-    else this.input.start();
+    if (finished) {
+      // What was left of its state is told, or was to be dropped: nothing of it becomes due.
+      this.#parts.processingClock.close();
+      this.#broadcast({ kind: "endOfData" });
+    } else this.input.start();
     this.#turns.start();
   }
 

@@ -7,8 +7,9 @@
  *
  * - PT1 The clock's timer goes off when the millisecond of the first timer is over: records of that very millisecond
  *   may still come (Flink: ProcessingTimeServiceUtil).
- * - PT2 Timers fire between two records, neither while event time is worked off nor at the end of input. No record is
- *   taken before all that are due have fired; barriers pass.
+ * - PT2 Timers fire between two records, neither while event time is worked off nor at the end of input, nor behind it,
+ *   also where a subtask is restored that had ended. No record is taken before all that are due have fired; barriers
+ *   pass.
  */
 import type { Clock, Timer } from "../../../clock.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
@@ -63,8 +64,10 @@ export class ProcessingClock implements ProcessingTime {
     this.#isDue = false;
   }
 
+  /** No timer goes off any more, also none that is due. */
   close(): void {
     this.#closed = true;
+    this.#isDue = false;
     this.#timer?.cancel();
   }
 }
