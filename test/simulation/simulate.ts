@@ -17,6 +17,7 @@ import { drawJob } from "./jobs/random-graph.ts";
 import { withRetention } from "./jobs/retention.ts";
 import type { SimulatedJob } from "./jobs/simulated-job.ts";
 import { smallerJob } from "./jobs/smaller-job.ts";
+import { withAddedTime } from "./jobs/time/added-time.ts";
 import { withEventTime } from "./jobs/time/event-time.ts";
 import { withTimeKinds } from "./jobs/time/time-kinds.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -118,7 +119,8 @@ function drawnOn(decisions: Decisions): DrawnJob {
   const timed = withEventTime(changed, decisions.stream("time"));
   const further = withFurtherKinds(timed, decisions.stream("kinds"));
   const later = withTimeKinds(further, decisions.stream("timers"));
-  return withLives(withMoreKinds(later, decisions.stream("more kinds")), decisions.stream("lives"));
+  const more = withMoreKinds(later, decisions.stream("more kinds"));
+  return withLives(withAddedTime(more, decisions.stream("added time")), decisions.stream("lives"));
 }
 
 /** What keeps a job from its end. */

@@ -42,7 +42,9 @@ import { applyRelay } from "./operators/relays.ts";
 import { applyRequest, type CallService } from "./operators/requests.ts";
 import { applyMark, applyPair, applySplit } from "./operators/two-inputs.ts";
 import { boundOf, isTimed } from "./oracle/windows.ts";
+import { applyAudited } from "./time/audits.ts";
 import { applyJoin, applyPassing } from "./time/joins.ts";
+import { applySumming } from "./time/summed.ts";
 import { applyTimed } from "./time/timed-operators.ts";
 import { applyPause } from "./time/timers.ts";
 
@@ -67,7 +69,8 @@ export function buildJob(name: string, drawn: DrawnJob, ends: Ends): Job {
     for (const one of drawn.sources)
       streams.set(one.id, builder.source(one.id, ends.source(one), sourceOptionsOf(one)));
     for (const operator of drawn.operators) {
-      for (const [output, stream] of applied(builder, operator, operator.ports.map(read), ends.callService))
+      const ports = operator.ports.map(read);
+      for (const [output, stream] of applied({ builder, drawn, call: ends.callService }, operator, ports))
         streams.set(output === "" ? operator.id : `${operator.id}.${output}`, stream);
     }
     for (const sink of drawn.sinks)
@@ -104,12 +107,17 @@ function restamped(
   return input.assignTimestamps(id, definition, { parallelism });
 }
 
+interface Surroundings {
+  readonly builder: JobBuilder;
+  readonly drawn: DrawnJob;
+  readonly call: CallService;
+}
+
 /** The streams by output; "" is the main one. */
 function applied(
-  builder: JobBuilder,
+  { builder, drawn, call }: Surroundings,
   operator: DrawnOperator,
   ports: readonly Stream<Item>[],
-  call: CallService,
 ): readonly (readonly [string, Stream<Item>])[] {
   const { id } = operator;
   const [input, other] = ports as [Stream<Item>, Stream<Item>];
@@ -130,6 +138,15 @@ function applied(
       return [
         ["", applyPassing(operator, input.keyBy(keyOf[operator.keys]), other.keyBy(keyOf[operator.keys]))],
       ];
+    case "clockWindow":
+    case "countWindow":
+    case "migrating":
+    case "hourglass":
+    case "mortal":
+      return [["", applySumming(operator, input.keyBy(keyOf[operator.keys]))]];
+    case "auditedInterval":
+    case "auditedWindow":
+      return [["", applyAudited(operator, drawn, [input, other])]];
     case "rules":
       return [["", applyRules(operator, input, other)]];
     case "request":

@@ -29,6 +29,7 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
     if ("keys" in operator) covered.add(`key ${operator.keys}`).add("edge hash");
     if (operator.tellsLate) covered.add("late output of a join");
     if (operator.waitFor !== undefined) covered.add(`waits for rules: ${operator.waitFor}`);
+    if (operator.replays) covered.add("clock that resumes").add(`clock that resumes: ${operator.kind}`);
     if (operator.kind === "request") covered.add(`requests ${operator.order}`);
     if (operator.kind === "buffer") covered.add(`buffer ${operator.state}`);
     if (operator.kind === "loop") covered.add(`feedback ${operator.feedback}`);
@@ -52,6 +53,8 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
         : "aligned with timeout",
   );
   if (worker.checks) covered.add("option checks");
+  for (const { form, kind } of drawn.acts.flatMap(({ becomes }) => becomes?.operators ?? []))
+    if (form !== undefined) covered.add(`another form: ${kind}`);
   for (const act of done) covered.add(`user ${act}`);
   return [...covered];
 }

@@ -48,19 +48,36 @@ export const TIMED_KINDS = [
   "alarm",
   "triggered",
   "combinedWindow",
+  "patient",
 ] as const;
 /** Operators that bring two streams together by event time. */
 export const JOIN_KINDS = ["intervalJoin", "windowJoin", "coGroup", "versionedJoin"] as const;
 /** Joins by event time that let each item of one side, or of both, through unchanged: in time, or as late. */
 export const PASSING_KINDS = ["lookup", "gather"] as const;
+/** Operators whose results, one by one, follow from when things happen; together they are of each item once. */
+export const SUMMING_KINDS = ["clockWindow", "countWindow", "migrating", "hourglass", "mortal"] as const;
+/** Joins of which all results are looked at beside what they are of, and beside what was late. */
+export const AUDITED_KINDS = ["auditedInterval", "auditedWindow"] as const;
 
 export type StatelessKind = (typeof STATELESS_KINDS)[number];
 export type KeyedKind = (typeof KEYED_KINDS)[number];
 export type TimedKind = (typeof TIMED_KINDS)[number];
 export type JoinKind = (typeof JOIN_KINDS)[number];
 export type PassingKind = (typeof PASSING_KINDS)[number];
+export type SummingKind = (typeof SUMMING_KINDS)[number];
+export type AuditedKind = (typeof AUDITED_KINDS)[number];
 /** Behind keyBy; of "rules" only the first input is, every subtask gets the second one whole. */
-type AnyKeyedKind = KeyedKind | TimedKind | JoinKind | PassingKind | "rules" | "pause" | "combined" | "relay";
+type AnyKeyedKind =
+  | KeyedKind
+  | TimedKind
+  | JoinKind
+  | PassingKind
+  | SummingKind
+  | AuditedKind
+  | "rules"
+  | "pause"
+  | "combined"
+  | "relay";
 
 interface DrawnBase {
   readonly id: string;
@@ -74,6 +91,10 @@ interface DrawnBase {
   readonly tellsLate?: true;
   /** Rules: what comes for keys waits for them. */
   readonly waitFor?: "first" | "caughtUp";
+  /** Its processing time goes on from the checkpoint after a restore. */
+  readonly replays?: true;
+  /** Its windows, or its machine, are others in each life of the job that has another number here. Default 0. */
+  readonly form?: number;
 }
 
 type Keyed<K extends AnyKeyedKind> = K extends AnyKeyedKind
@@ -303,7 +324,7 @@ export function stampOf({ disorder }: Pick<DrawnTime, "disorder">, { at }: Item)
   return (at - (disorder === 0 ? 0 : (at * 7919) % (disorder + 1))) * TICK_MS;
 }
 
-const MAY_SLIDE: readonly DrawnOperator["kind"][] = ["triggered", "combinedWindow"];
+const MAY_SLIDE: readonly DrawnOperator["kind"][] = ["triggered", "combinedWindow", "patient"];
 
 /** The windows of an operator: their size, the distance of their beginnings, and where one of them begins. */
 export function windowsOf({ kind, a, b }: Pick<DrawnOperator, "kind" | "a" | "b">): {

@@ -43,6 +43,7 @@ export function firingsOf({ a, b }: Numbers): Firings {
 
 /** How long windows stay behind their end. */
 export function latenessOf(operator: Pick<DrawnOperator, "kind" | "a" | "b">): number {
+  if (operator.kind === "patient") return TICK_MS * (1 + (operator.a % 3));
   if (operator.kind !== "triggered") return 0;
   const firings = firingsOf(operator);
   return firings.by === "count" ? 0 : firings.latenessMs;
@@ -68,3 +69,14 @@ export const relayed = ({ a }: Numbers, item: Item): Item => ({
   key: (item.key + a) % KEYS,
   n: item.n - 1,
 });
+
+/** How many records a window by count is of, and whether what is left at the end is one, too. */
+export const countWindowOf = ({ a, b }: Numbers): { readonly size: number; readonly firesRest: boolean } => ({
+  size: 2 + (a % 4),
+  firesRest: b % 2 === 0,
+});
+/** Of so many records of a key, those that windows by count tell of. */
+export function countedBy(operator: Numbers, count: number): number {
+  const { size, firesRest } = countWindowOf(operator);
+  return firesRest ? count : count - (count % size);
+}

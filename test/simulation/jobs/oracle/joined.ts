@@ -62,6 +62,14 @@ export function joined(
   return results;
 }
 
+/** The items that lie in no window: they come out with those that are late. */
+export function outside(operator: JoinOperator, items: readonly Item[], timeOf: TimeOf): readonly Item[] {
+  const shape = joinWindowsOf(operator);
+  const hasWindows = operator.kind === "windowJoin" || operator.kind === "coGroup";
+  if (!hasWindows || shape.kind === "session") return [];
+  return items.filter((item) => boundsAt(shape, timeOf(item)!).length === 0);
+}
+
 function withinInterval(operator: JoinOperator, key: number, all: readonly Sided[]): Item[] {
   const { lowerMs, upperMs, lowerExclusive, upperExclusive } = intervalOf(operator);
   const pairs: Item[] = [];

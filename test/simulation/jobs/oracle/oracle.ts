@@ -19,6 +19,7 @@ import {
   type KeyKind,
   kept,
   keyOf,
+  late,
   mapped,
   marked,
   multiplied,
@@ -30,9 +31,10 @@ import {
   wound,
 } from "../drawing.ts";
 import { relayed } from "../further-functions.ts";
+import { summedUp } from "./conserved.ts";
 import { counted, textOf } from "./findings.ts";
 import { buffered, governed, passed, paused, requested } from "./held.ts";
-import { type JoinOperator, joined } from "./joined.ts";
+import { type JoinOperator, joined, outside } from "./joined.ts";
 import {
   boundOf,
   disorderOf,
@@ -270,6 +272,14 @@ function resultsOf(
     case "lookup":
     case "gather":
       return [["", passed(operator, ports as [Expected, Expected], together(ports), context.endsVaguely)]];
+    case "clockWindow":
+    case "countWindow":
+    case "migrating":
+    case "hourglass":
+    case "mortal":
+    case "auditedInterval":
+    case "auditedWindow":
+      return [["", summedUp(operator, together(ports), context.endsVaguely)]];
     default:
       return isTimed(operator) ? timed(operator, input, context) : [["", keyed(operator, ports, context)]];
   }
@@ -295,9 +305,10 @@ function timed(
   const vague =
     outcome === undefined || input.vague || input.repeats || input.lacks || input.beyond || endsVaguely;
   const common = { ...input, parallelism, timed: !vague, vague, tellsEnd: true } as const;
-  const order = vague || kind === "triggered" ? "none" : "of-key";
+  const isSettled = kind === "triggered" || kind === "patient";
+  const order = vague || isSettled ? "none" : "of-key";
   // What an operator behind the windows has seen twice is no sign of a fault.
-  const makers = new Set(kind === "triggered" && input.repeats ? [id, `${id}.stray`] : [id]);
+  const makers = new Set(isSettled && input.repeats ? [id, `${id}.stray`] : [id]);
   return [
     ["", { ...common, items: results, makers, order }],
     ["late", { ...common, items: late, makers: new Set([`${id}.late`]), order: "none", timed: false }],
@@ -315,6 +326,9 @@ function joinedAt(
   const mayForetell = both.ended && both.timed && !mayBeLate;
   const inputs = ports.map(({ items }) => items);
   const results = mayForetell ? joined(operator, inputs, timeOf) : undefined;
+  const outsiders = mayForetell
+    ? inputs.flatMap((items) => outside(operator, items, timeOf)).map((item) => late(operator.id, item))
+    : [];
   const vague =
     results === undefined || both.vague || both.repeats || both.lacks || both.beyond || endsVaguely;
   const common = {
@@ -326,7 +340,7 @@ function joinedAt(
   } as const;
   return [
     ["", { ...common, items: results ?? [], makers: new Set([operator.id]), timed: !vague }],
-    ["late", { ...common, items: [], makers: new Set([`${operator.id}.late`]), timed: false }],
+    ["late", { ...common, items: outsiders, makers: new Set([`${operator.id}.late`]), timed: false }],
   ];
 }
 

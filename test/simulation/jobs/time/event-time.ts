@@ -33,7 +33,7 @@ export function withEventTime(drawn: DrawnJob, random: Random): DrawnJob {
   return job;
 }
 
-function drawTime(random: Random, { splits, parallelism }: DrawnSource): DrawnTime {
+export function drawTime(random: Random, { splits, parallelism }: DrawnSource): DrawnTime {
   const inDisorder = splits.length === 1 && parallelism === 1 && random.next() < DISORDER_SHARE;
   return {
     disorder: inDisorder ? random.between(1, 8) : 0,

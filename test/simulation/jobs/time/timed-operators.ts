@@ -8,6 +8,7 @@ import { fired, firedSession, groupOf, type Item, keyOf, late, windowsOf } from 
 import { applyCombinedWindow } from "../operators/hot-keys.ts";
 import type { TimedOperator } from "../oracle/windows.ts";
 import { assignerOf } from "./assigners.ts";
+import { applyPatient } from "./patient.ts";
 import { applyAlarm } from "./timers.ts";
 import { applyTriggered } from "./triggers.ts";
 
@@ -23,6 +24,7 @@ export function applyTimed(
     return [["", operator.a % 2 === 0 ? timing(operator, input) : actors(operator, input)]];
   if (kind === "alarm") return applyAlarm(operator, input);
   if (kind === "triggered") return applyTriggered(operator, input);
+  if (kind === "patient") return applyPatient(operator, input);
   if (kind === "expiring") return [["", forgetting(operator, input)]];
   const windowed = input.window(assignerOf(operator), { lateOutput: "late" });
   const options = { parallelism };

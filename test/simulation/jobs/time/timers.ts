@@ -55,13 +55,14 @@ export function applyAlarm(
 
 /** Holds back what comes for a key until a timer of processing time lets all of it go. */
 export function applyPause(operator: DrawnOperator, input: KeyedStream<Item, Key>): Stream<Item> {
-  const { id, a, parallelism } = operator;
+  const { id, a, replays, parallelism } = operator;
   return input.process(
     id,
     {
       state: { held: valueState<readonly Item[]>([]), waits: valueState(false) },
       output: type<Item>(),
       endOfInput: a % 2 === 0 ? "fire" : "drop",
+      ...(replays && { replayClock: "resume" }),
       onRecord(item, { state, timers, currentProcessingTime }) {
         state.held.set([...state.held.get(), item]);
         if (state.waits.get()) return;

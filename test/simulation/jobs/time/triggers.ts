@@ -40,6 +40,7 @@ export function applyTriggered(
     trigger: triggerOf(firings),
     windowState: { fired: valueState(0) },
     lateOutput: "late",
+    ...(operator.replays && { replayClock: "resume" as const }),
   } as const;
   const allowedLateness = latenessOf(operator);
   const tell = (length: number, { key, window, index, windowState }: FiringContext): Item => {
