@@ -12,6 +12,7 @@ import { coverageOf } from "./jobs/coverage.ts";
 import type { DrawnJob } from "./jobs/drawing.ts";
 import { withLives } from "./jobs/lives.ts";
 import { withFurtherKinds } from "./jobs/operators/further-kinds.ts";
+import { withIdleRules } from "./jobs/operators/idle-rules.ts";
 import { withMoreKinds } from "./jobs/operators/more-kinds.ts";
 import { drawJob } from "./jobs/random-graph.ts";
 import { withRetention } from "./jobs/retention.ts";
@@ -120,7 +121,8 @@ function drawnOn(decisions: Decisions): DrawnJob {
   const further = withFurtherKinds(timed, decisions.stream("kinds"));
   const later = withTimeKinds(further, decisions.stream("timers"));
   const more = withMoreKinds(later, decisions.stream("more kinds"));
-  return withLives(withAddedTime(more, decisions.stream("added time")), decisions.stream("lives"));
+  const added = withAddedTime(more, decisions.stream("added time"));
+  return withLives(withIdleRules(added, decisions.stream("idle rules")), decisions.stream("lives"));
 }
 
 /** What keeps a job from its end. */

@@ -85,6 +85,7 @@ function sourceOptionsOf({ parallelism, time }: DrawnSource): SourceOptions<Item
     timestamp: (item) => stampOf(time, item),
     watermarks: boundedOutOfOrderness(boundOf(time.bound)),
     watermarkInterval: time.intervalMs,
+    idleAfter: time.idleAfterMs,
     ...(time.alignment !== undefined && {
       alignment: {
         group: "aligned",

@@ -50,6 +50,17 @@ export function withOperator(drawn: DrawnJob, operator: DrawnOperator): DrawnJob
   return { ...drawn, operators: other(drawn.operators), acts };
 }
 
+/** The same job with one more operator, in all of its lives. */
+export function withAdded(job: DrawnJob, operator: DrawnOperator, sinks: readonly DrawnSink[]): DrawnJob {
+  const acts = job.acts.map(
+    (act): DrawnAct =>
+      act.becomes === undefined
+        ? act
+        : { ...act, becomes: { ...act.becomes, operators: [...act.becomes.operators, operator] } },
+  );
+  return { ...job, acts, operators: [...job.operators, operator], sinks: [...job.sinks, ...sinks] };
+}
+
 /** A sink that takes a side output of an operator. */
 export function sideSink(
   random: Random,

@@ -17,6 +17,7 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
     if (time !== undefined)
       covered.add(time.disorder > 0 ? "timestamps in disorder" : "timestamps that rise");
     if (time?.alignment !== undefined) covered.add("aligned sources");
+    if (time?.idleAfterMs !== undefined) covered.add("a source that may be idle");
     if (retention === undefined) continue;
     covered.add(`gaps ${retention.gaps ?? "by limits"}`);
     for (const limit of Object.keys(retention.limits)) covered.add(`stream ${limit}`);

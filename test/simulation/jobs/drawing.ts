@@ -151,6 +151,8 @@ export interface DrawnTime {
   readonly bound: number;
   /** 0: behind each record. */
   readonly intervalMs: number;
+  /** A split from which nothing comes for so long is idle. Default: none is. */
+  readonly idleAfterMs?: number;
   /** Default: it waits for no other source. */
   readonly alignment?: { readonly maxDriftMs: number; readonly intervalMs: number };
 }

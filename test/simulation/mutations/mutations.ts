@@ -2,6 +2,8 @@
  * Mutations of `src` that a simulation must find: each makes one promise of the engine untrue. They are texts, so a
  * test holds that each still fits its file.
  */
+import { MUTATIONS_OF_TIME } from "./of-time.ts";
+
 export interface Mutation extends Change {
   readonly name: string;
   /** It is hunted on seeds that draw this (`coverageOf`): others cannot find it. */
@@ -266,4 +268,5 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "this.#latest[region]?.end();",
     replace: "this.#latest[region]?.end();\n    if (region > 0) return;",
   },
+  ...MUTATIONS_OF_TIME,
 ];

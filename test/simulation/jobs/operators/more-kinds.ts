@@ -54,7 +54,7 @@ function withRelay(job: DrawnJob, operator: DrawnOperator): DrawnJob {
 }
 
 /** What comes for keys waits until the first rule is there, or all of them are. */
-function withWait(random: Random, job: DrawnJob, rules: DrawnOperator): DrawnJob {
+export function withWait(random: Random, job: DrawnJob, rules: DrawnOperator): DrawnJob {
   const [held, awaited] = rules.ports.map((inputs) => sourcesBehind(job, inputs)) as [
     DrawnSource[],
     DrawnSource[],
@@ -63,7 +63,7 @@ function withWait(random: Random, job: DrawnJob, rules: DrawnOperator): DrawnJob
   const isAligned = job.sources.some(({ time }) => time?.alignment !== undefined);
   const stays = awaited.every(({ retention }) => retention === undefined);
   if (!isOneByOne(job) || !isApart || isAligned || !stays) return job;
-  const allEnd = awaited.every(({ bounded }) => bounded);
+  const allEnd = awaited.every(({ bounded, time }) => bounded || time?.idleAfterMs !== undefined);
   const willCome = expectedInputs(job, rules.id)[1]!.items.length > 0;
   if (!willCome) return job;
   const waitFor = allEnd ? random.pick(["first", "caughtUp"] as const) : "first";

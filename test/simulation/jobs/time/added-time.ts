@@ -3,7 +3,7 @@
  * behind others of that kind, each with a sink of its own.
  */
 import type { Random } from "../../../chaos/random.ts";
-import { sideSink } from "../changed-graph.ts";
+import { sideSink, withAdded } from "../changed-graph.ts";
 import {
   AUDITED_KINDS,
   type DrawnAct,
@@ -108,17 +108,6 @@ function mainSink(random: Random, { id, parallelism }: DrawnOperator): DrawnSink
     guarantee: random.next() < 0.8 ? "exactly-once" : "at-least-once",
     partMessagesMax: random.between(1, 50),
   };
-}
-
-/** In all of its lives. */
-function withAdded(job: DrawnJob, operator: DrawnOperator, sinks: readonly DrawnSink[]): DrawnJob {
-  const acts = job.acts.map(
-    (act): DrawnAct =>
-      act.becomes === undefined
-        ? act
-        : { ...act, becomes: { ...act.becomes, operators: [...act.becomes.operators, operator] } },
-  );
-  return { ...job, acts, operators: [...job.operators, operator], sinks: [...job.sinks, ...sinks] };
 }
 
 /** Some operators whose input has event time go on with the clock of the checkpoint. */

@@ -69,6 +69,7 @@ function lastOfEach(operator: TimedOperator, firings: Stream<Firing>): Stream<It
       {
         state: { firings: valueState(0), count: valueState(0) },
         output: type<Item>(),
+        timestamps: "required",
         onRecord({ index, isLate, value }, { timestamp, state, timers, emit }) {
           const isNext = index === state.firings.get() && isLate === index > 0;
           const isOneMore = index === 0 || value.n === state.count.get() + 1;

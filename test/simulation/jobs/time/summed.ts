@@ -138,7 +138,10 @@ function forgetting(operator: SummingOperator, input: Input): Stream<Item> {
   );
 }
 
-/** Actors that have an end: behind so many items, or when none comes for a while. Their state has another name in each form. */
+/**
+ * Actors that have an end: behind so many items, or when none comes for a while. Their state has another name in each
+ * form.
+ */
 function mortals(operator: SummingOperator, input: Input): Stream<Item> {
   const { id, a, b, form = 0, parallelism } = operator;
   const alive = (of: number): string => `alive${of}`;
