@@ -317,7 +317,12 @@ export function describeError(error: unknown): string {
     // NATS says the same in its own words below a denial.
     at = at instanceof Error && !(at instanceof PermissionDeniedError) ? at.cause : undefined;
   }
-  return parts.join(": ").replace(INVISIBLE, escaped);
+  return visible(parts.join(": "));
+}
+
+/** The text without what steers a terminal or hides. */
+export function visible(text: string): string {
+  return text.replace(INVISIBLE, escaped);
 }
 
 /** Control characters but the line feed, invisible and direction marks, halves of surrogate pairs. */

@@ -136,10 +136,11 @@ export class ControlClient {
 
   /**
    * The report of a job; undefined: there is no such job.
+   * @param keys what hot keys are is told, too (P91). Default false
    * @throws MessageTooLargeError when the answer does not fit into a message
    */
-  async status(job: string): Promise<JobReport | undefined> {
-    const answer = await this.#request(job, { type: "job.status", job });
+  async status(job: string, keys = false): Promise<JobReport | undefined> {
+    const answer = await this.#request(job, { type: "job.status", job, keys });
     return answer.answer === "status" ? answer.status : undefined;
   }
 

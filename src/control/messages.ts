@@ -24,6 +24,7 @@ import type { OperatorFigures } from "../dataflow/operators/figures.ts";
 import type { InheritedFrom } from "../dataflow/sink.ts";
 import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
+import type { HotKeysReport } from "./hot-keys.ts";
 import type { PausedReport, WatermarkReport } from "./source-messages.ts";
 import type { Addressed } from "./store-identity.ts";
 
@@ -156,7 +157,8 @@ type LeaderQuestion =
       readonly job: string;
       readonly reason: string;
     })
-  | { readonly type: "job.status"; readonly job: string }
+  /** With `keys`, the report has hot keys as they are (P91). */
+  | { readonly type: "job.status"; readonly job: string; readonly keys?: boolean }
   | (Changing & { readonly type: "job.cancel"; readonly job: string })
   | (Changing & { readonly type: "job.suspend"; readonly job: string })
   | (Changing & SnapshotRequest)
@@ -263,6 +265,8 @@ export interface SubtaskReport {
   readonly skipped: Skipped | null;
   /** Left out: no split was ever paused. */
   readonly paused?: PausedReport;
+  /** The keys that much of its records have. Left out: there is none. */
+  readonly hotKeys?: HotKeysReport;
   /**
    * What its operators have counted in this generation, such as late records, and what waits in them; those that count
    * something, upstream first.

@@ -80,7 +80,7 @@ const question = z.discriminatedUnion("type", [
   }),
   z.object({ type: z.literal("job.rehearse"), submission, fresh: z.boolean(), restore }),
   z.object({ type: z.literal("worker.crashed"), job, worker: workerId, secret, reason: text }),
-  z.object({ type: z.literal("job.status"), job }),
+  z.object({ type: z.literal("job.status"), job, keys: z.boolean().exactOptional() }),
   changing.extend({
     type: z.literal("job.submit"),
     submission,
@@ -144,6 +144,9 @@ const operatorFigures = z.object({
       buckets: z.array(z.tuple([count, count])),
     })
     .exactOptional(),
+  expiring: z
+    .array(z.object({ state: text, values: count, expired: count, expiredBytes: count.exactOptional() }))
+    .exactOptional(),
 });
 const subtaskReport = z.object({
   subtask: text,
@@ -152,6 +155,12 @@ const subtaskReport = z.object({
   recordsIn: count,
   skipped: z.object({ ranges: count, sequences: count }).nullable(),
   operators: z.array(operatorFigures),
+  hotKeys: z
+    .object({
+      mayCombine: z.boolean(),
+      keys: z.array(z.object({ key: text.exactOptional(), keyGroup: count, perMille: count })),
+    })
+    .exactOptional(),
   paused: z.object({ splits: texts, pausedMs: count, byDefault: z.boolean() }).exactOptional(),
   checkpoints: z.array(
     z.object({

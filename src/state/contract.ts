@@ -59,6 +59,8 @@ export interface KeyRows {
 }
 
 export interface StateTable extends KeyRows {
+  /** The mean size of a row in the last cut that was read or restored; undefined: there was none, or an empty one. */
+  readonly bytesPerRow: number | undefined;
   /**
    * All rows, of all keys, key group by key group (KS7). The caller may write and remove rows meanwhile: a row that
    * stays is given once, one that is removed before its turn is not given, and one that is new may be given or not.

@@ -65,8 +65,12 @@ const RECORD_CHARS_MAX = 400;
 
 /** A record with its fields: "{ user: a text of 5 characters, paid: { amount: a number, at: a number } }". */
 export function describeRecord(value: unknown): string {
-  const text = describeFields(value, 2);
-  return text.length <= RECORD_CHARS_MAX ? text : `${text.slice(0, RECORD_CHARS_MAX - 1)}…`;
+  try {
+    const text = describeFields(value, 2);
+    return text.length <= RECORD_CHARS_MAX ? text : `${text.slice(0, RECORD_CHARS_MAX - 1)}…`;
+  } catch {
+    return describeValue(value);
+  }
 }
 
 function describeFields(value: unknown, levels: number): string {

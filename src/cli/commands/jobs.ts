@@ -7,7 +7,9 @@ import type { JobReport } from "../../control/messages.ts";
 import type { PausedReport } from "../../control/source-messages.ts";
 import { describeError, RecordUnreadableError, RequestRefusedError } from "../../errors.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
+import { expiringLines } from "../output/expiring.ts";
 import { figureLines } from "../output/figures.ts";
+import { hotKeyLines } from "../output/hot-keys.ts";
 import { latenessLines, latenessOf } from "../output/lateness.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { age } from "../output/text.ts";
@@ -47,6 +49,7 @@ export function jobCommands(program: Command): void {
   addClientOptions(program.command("status"))
     .description("show how one job is doing, as its coordinator tells it, or list all")
     .argument("[job]", "name of the job")
+    .option("--keys", "show what the hot keys of subtasks are, which is data of records")
     .addHelpText("after", exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "shown"))
     .action(status);
   addClientOptions(program.command("describe"))
@@ -74,13 +77,17 @@ async function listJobs(view: ClusterView, flags: ClientFlags): Promise<void> {
   print(flags, { jobs: summaries, ...(unreadable.length === 0 ? {} : { unreadable }) }, text);
 }
 
-async function status(job: string | undefined, flags: ClientFlags): Promise<void> {
+interface StatusFlags extends ClientFlags {
+  readonly keys?: boolean;
+}
+
+async function status(job: string | undefined, flags: StatusFlags): Promise<void> {
   if (job !== undefined) checkJobName(job);
   await withView(flags, async (view) => {
     if (job === undefined) return listJobs(view, flags);
     const report =
       (await reportWithoutRecords(view, job)) ??
-      (await ofLeader(view, job, "look", () => clientOf(view, flags).status(job)));
+      (await ofLeader(view, job, "look", () => clientOf(view, flags).status(job, flags.keys === true)));
     if (report === undefined)
       throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
     print(flags, { ...report, lateness: latenessOf(report.subtasks) }, describeReport(report));
@@ -178,6 +185,8 @@ function describeReport(report: JobReport): string {
     ),
     ...figureLines(subtasks),
     ...latenessLines(subtasks),
+    ...expiringLines(subtasks),
+    ...hotKeyLines(report.job, subtasks),
     ...report.troubles.map(
       ({ what, reason, sinceMs, where }) =>
         `trouble      ${what}, for ${age(sinceMs, Date.now())} (${where.join(", ")}): ${reason}`,

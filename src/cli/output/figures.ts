@@ -10,7 +10,8 @@ export function figureLines(subtasks: readonly Pick<SubtaskReport, "operators">[
     for (const [name, value] of Object.entries(figures))
       ofOperator.set(name, (ofOperator.get(name) ?? 0) + value);
   }
-  return [...sums].map(([operator, figures]) => {
+  const counting = [...sums].filter(([, figures]) => figures.size > 0);
+  return counting.map(([operator, figures]) => {
     const shown = [...figures].map(([name, value]) => `${inWords(name)} ${count(value)}`);
     return `figures      ${operator}: ${shown.join(", ")}`;
   });

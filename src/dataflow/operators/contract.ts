@@ -48,6 +48,8 @@ export interface OperatorDetails {
   readonly states?: StateDescriptors;
   /** How records of one key may become one in front of the exchange before the operator. Default: not at all. */
   readonly combine?: Combine;
+  /** true: it could have `combine`, and has not. Default false. */
+  readonly mayCombine?: boolean;
   /** The states that belong to no key, by name. */
   readonly operatorStates?: AnyOperatorStateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */

@@ -1,5 +1,6 @@
 /** What the operators of a chain tell of themselves in reports. */
 
+import type { ExpiringFigures } from "../../state/ttl/expiring-rows.ts";
 import type { Lateness, LatenessFigures } from "../time/lateness.ts";
 import type { OpenOperator, OperatorDetails } from "./contract.ts";
 
@@ -10,6 +11,12 @@ export interface OperatorFigures {
   readonly figures: Readonly<Record<string, number>>;
   /** How late its records came. Left out: none was late. */
   readonly lateness?: OperatorLateness;
+  /** Its states whose values have a time to live. Left out: it has none. */
+  readonly expiring?: readonly StateExpiry[];
+}
+
+export interface StateExpiry extends ExpiringFigures {
+  readonly state: string;
 }
 
 export interface OperatorLateness extends LatenessFigures {
@@ -28,9 +35,22 @@ interface FiguredOperator {
 export function figuresOf(operators: readonly FiguredOperator[]): OperatorFigures[] {
   return operators.flatMap(({ id, details, open, lateness }) => {
     const figures = open.figures?.();
-    if (figures === undefined) return [];
     const late = lateness.figures();
-    return { operator: id, figures, ...(late && { lateness: { ...late, ...allowedOf(details) } }) };
+    const expiring = expiringOf(open);
+    if (figures === undefined && late === undefined && expiring.length === 0) return [];
+    return {
+      operator: id,
+      figures: figures ?? {},
+      ...(late && { lateness: { ...late, ...allowedOf(details) } }),
+      ...(expiring.length > 0 && { expiring }),
+    };
+  });
+}
+
+function expiringOf({ state }: OpenOperator): StateExpiry[] {
+  return (state?.expiring ?? []).flatMap(({ name, rows }) => {
+    const figures = rows.figures();
+    return figures === undefined ? [] : { state: name, ...figures };
   });
 }
 

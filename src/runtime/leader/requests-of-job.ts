@@ -7,6 +7,7 @@
 
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
+import { withoutKeys } from "../../control/hot-keys.ts";
 import type { JobReport, LeaderAnswer, LeaderRequest } from "../../control/messages.ts";
 import type { JobRuntime } from "./job-runtime.ts";
 import { ofAnotherLife } from "./submissions/refusals.ts";
@@ -57,7 +58,7 @@ async function answerOf(runtime: JobRuntime, request: OfJob, nonces: RequestNonc
     case "worker.crashed":
       return runtime.workerCrashed(request, request.reason);
     case "job.status":
-      return { answer: "status", status: runtime.report() satisfies JobReport };
+      return { answer: "status", status: reportFor(runtime.report(), request.keys === true) };
     case "job.cancel":
       return runtime.cancel();
     case "job.suspend":
@@ -68,3 +69,6 @@ async function answerOf(runtime: JobRuntime, request: OfJob, nonces: RequestNonc
       return runtime.collect(request.requestId);
   }
 }
+
+const reportFor = (report: JobReport, withKeys: boolean): JobReport =>
+  withKeys ? report : withoutKeys(report);

@@ -52,6 +52,9 @@ interface Collected {
 }
 
 export class HeapCursor implements SnapshotCursor {
+  /** The rows that it has given, and their size. */
+  entries = 0;
+  bytes = 0;
   private readonly options: HeapCursorOptions;
   /** Views of groups that have changed since the cut, and are not read yet. */
   private readonly views = new Map<RowGroup, GroupView>();
@@ -89,6 +92,8 @@ export class HeapCursor implements SnapshotCursor {
       return undefined;
     }
     const chunk = this.storing(() => this.encode(collected));
+    this.entries += chunk.entries;
+    this.bytes += chunk.bytes.byteLength;
     for (const { group, block } of collected.passed) this.options.passed(group, block);
     const entriesWanted = Math.floor((CHUNK_BYTES * chunk.entries) / chunk.bytes.byteLength);
     this.entriesMax = Math.min(CHUNK_ENTRIES_MAX, Math.max(CHUNK_ENTRIES_MIN, entriesWanted));

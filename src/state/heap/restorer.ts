@@ -24,7 +24,7 @@ export interface HeapRestorerOptions {
   readonly groups: readonly RowGroup[];
   readonly directories: Directories;
   /** Called when the rows of a chunk are there. */
-  readonly took: () => void;
+  readonly took: (bytes: number, entries: number) => void;
 }
 
 /** The rows of one chunk. */
@@ -56,7 +56,7 @@ export class HeapRestorer implements StateRestorer {
       }
       if (rangesIntersect(held, keyGroups)) {
         this.take(header, this.rowsOf(header));
-        this.options.took();
+        this.options.took(header.end - this.at, header.entries);
       }
       this.at = header.end;
     }

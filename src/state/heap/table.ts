@@ -65,6 +65,7 @@ export class HeapTable implements StateTable, CutReaders {
   readonly layouts: Layouts;
   readonly spares = new SpareMemory();
   cut = 0;
+  bytesPerRow: number | undefined = undefined;
   private readonly options: HeapTableOptions;
   /** Remembers the shapes of values from one snapshot to the next. */
   private readonly columns = new ColumnEncoder();
@@ -210,6 +211,7 @@ export class HeapTable implements StateTable, CutReaders {
       columns: this.columns,
       passed: (group, block) => this.passed(group, block),
       closed: (closed) => {
+        if (closed.entries > 0) this.bytesPerRow = closed.bytes / closed.entries;
         this.cursors = this.cursors.filter((one) => one !== closed);
         this.spares.trim();
       },
@@ -227,7 +229,8 @@ export class HeapTable implements StateTable, CutReaders {
       maxParallelism,
       groups: this.groups,
       directories: this.directories,
-      took: () => {
+      took: (bytes, entries) => {
+        this.bytesPerRow = bytes / entries;
         this.directory = this.directories.of(this.namespace);
         this.forgetTurn();
       },

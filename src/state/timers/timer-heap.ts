@@ -79,6 +79,24 @@ export class TimerHeap {
     if (this.deleted.size > DELETED_MIN && this.deleted.size * 2 > this.times.length) this.dropDeleted();
   }
 
+  /**
+   * Calls `look` with those of each `stride`th timer, from place `from` on, that are due at `time`. Answers where the
+   * next one would be, counted from the end.
+   */
+  lookAtDue(
+    time: number,
+    from: number,
+    stride: number,
+    look: (key: Key, namespace: Namespace) => void,
+  ): number {
+    const { times, ordinals, keys, namespaces, deleted } = this;
+    let at = from;
+    for (; at < times.length; at += stride) {
+      if (times[at]! <= time && deleted?.has(ordinals[at]!) !== true) look(keys[at]!, namespaces?.[at]);
+    }
+    return at - times.length;
+  }
+
   private dropFirst(): void {
     const last = this.times.length - 1;
     if (last > 0) this.copy(0, last);

@@ -69,6 +69,17 @@ export class TimerQueue {
     if (wasFirst) this.settle(group);
   }
 
+  /**
+   * Calls `look` with timers that are due at `time`: with all of them, or with about one of so many as it answers where
+   * the queue has more than `max`.
+   */
+  lookAtDue(time: number, max: number, look: (key: Key, namespace: Namespace) => void): number {
+    const stride = Math.max(1, Math.ceil(this.size / max));
+    let from = 0;
+    for (const heap of this.groups) from = heap.lookAtDue(time, from, stride, look);
+    return stride;
+  }
+
   /** Puts a group where it belongs, after its first timer has changed. */
   private settle(group: number): void {
     const { order, places } = this;

@@ -213,3 +213,77 @@ test("a stop leaves event timers in its savepoint; with --drain event time comes
     "c 1000002 Infinity",
   ]);
 });
+
+const CROWDED = `
+import { defineJob, fileSink, jetstreamSource, boundedOutOfOrderness, valueState } from "tidemark";
+const spin = (ms) => { for (const end = performance.now() + ms; performance.now() < end; ); };
+export default defineJob("told", { parallelism: 2, checkpointing: { interval: "200ms" } }, (job) => {
+  job
+    .source("clicks", jetstreamSource({ stream: "CLICKS" }), {
+      timestamp: ({ at }) => at,
+      watermarks: boundedOutOfOrderness(0),
+      watermarkInterval: 0,
+      parallelism: 1,
+    })
+    .keyBy(({ user }) => user)
+    .process("seen", {
+      state: { last: valueState(0, { ttl: { after: 1000, time: "event" } }) },
+      onRecord({ at }, { state }) {
+        state.last.set(at);
+      },
+      // So long does it take to work off what has expired.
+      onExpire: () => spin(20),
+    })
+    .sink("none", fileSink({ directory: "none" }));
+});
+`;
+
+test("status tells values that have expired and are still there, and hot keys without what they are", async () => {
+  const { workspace, here, asks, json } = shared;
+  await addStreams("CLICKS");
+  workspace.write("told.mjs", CROWDED);
+  workspace.start(here("coordinator"));
+  expect(await asks("submit", "told.mjs")).toMatchObject({ code: 0 });
+  workspace.start(here("worker", "told.mjs", "--slots", "2"));
+  const clicks = Array.from({ length: 4000 }, (_, i) => ({
+    user: i % 2 === 0 ? "alice" : `user ${i}`,
+    at: 1,
+  }));
+  await publish("CLICKS.x", ...clicks);
+  const client = createClient(shared.cluster);
+  const stateOf = async () => {
+    const { subtasks = [] } = (await client.status("told")) ?? {};
+    const seen = subtasks.flatMap(({ operators }) => operators.flatMap(({ expiring = [] }) => expiring));
+    const sum = (of: (one: (typeof seen)[number]) => number) => seen.reduce((all, one) => all + of(one), 0);
+    const hot = subtasks.some(({ hotKeys }) => hotKeys !== undefined);
+    return { values: sum(({ values }) => values), expired: sum(({ expired }) => expired), hot };
+  };
+  let found = await stateOf();
+  const comesTo = (what: string, isThere: () => boolean) =>
+    until(
+      async () => {
+        found = await stateOf();
+        return isThere();
+      },
+      () => `${what}, at last ${JSON.stringify(found)}`,
+    );
+  await comesTo("all values, and a hot key", () => found.values === 2001 && found.hot);
+  expect(found.expired).toBe(0);
+  const hidden = await asks("status", "told");
+  expect(hidden.stdout).toMatch(/^expiring +seen\.last: 2,001 values, none expired$/m);
+  expect(hidden.stdout).toMatch(
+    /^hot keys +seen\/\d: \d+ % one key of key group \d+ .*; "tidemark status [^"]*told --keys" shows it$/m,
+  );
+  expect(JSON.stringify(await json("status", "told"))).not.toContain("alice");
+  const shown = await asks("status", "told", "--keys");
+  expect(shown.stdout).toMatch(
+    /^hot keys +seen\/\d: \d+ % key "alice" of key group \d+ of its latest records$/m,
+  );
+
+  await publish("CLICKS.x", { user: "alice", at: 5000 });
+  await comesTo("values that have expired", () => found.expired > 0);
+  expect((await asks("status", "told")).stdout).toMatch(
+    /^expiring +seen\.last: [\d,]+ values, [\d,]+ of them expired and still there \(some [\d.]+ (B|KiB)\)$/m,
+  );
+  expect(await asks("cancel", "told")).toMatchObject({ code: 0 });
+});

@@ -213,5 +213,7 @@ describe("examples", () => {
       },
     };
     expect(describeRecord(throwing)).toBe("{ user: a getter }");
+    const hidden = new Proxy({}, { ownKeys: () => ["user", "user"] });
+    expect(describeRecord(hidden)).toBe("an object");
   });
 });

@@ -22,9 +22,10 @@ export interface ReduceOperator {
 export const reduce: OperatorKind<ReduceOperator> = {
   name: "reduce",
   // A table, because undefined and null are records, and so may be aggregates.
-  describe: ({ reduce, combine }) => ({
+  describe: ({ reduce, combine, lifecycle }) => ({
     states: { [REDUCE_STATE]: stateTable() },
     ownStates: true,
+    mayCombine: combine !== true && lifecycle === undefined,
     ...(combine === true && { combine: { joins: { kind: "records" as const, reduce } } }),
   }),
   open({ key, reduce: call, lifecycle }, { id, checks, keyedState }, { main: downstream }) {

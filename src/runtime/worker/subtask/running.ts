@@ -16,6 +16,7 @@ import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
 import { firstOf } from "../../../dataflow/graph.ts";
 import { PortWait } from "../../../dataflow/operators/joins/port-wait.ts";
+import type { HotKeys } from "../../../dataflow/operators/keyed/hot-keys.ts";
 import { operatorStateHandles } from "../../../dataflow/operators/unkeyed/operator-state.ts";
 import { invariant } from "../../../errors.ts";
 import { keyGroupRangeOf } from "../../../state/key-groups.ts";
@@ -26,6 +27,7 @@ import { SubtaskSnapshots } from "../snapshots/subtask-snapshots.ts";
 import { type ProcessingClock, ProcessingTimers } from "../time/processing-timers.ts";
 import { Barriers } from "./barriers.ts";
 import { CheckpointsUnderWay } from "./checkpoints-under-way.ts";
+import { hotKeysIn, hotKeysOf } from "./hot-keys.ts";
 import { EventTimeFlow } from "./input/event-time.ts";
 import { GateInput } from "./input/gate.ts";
 import type { SubtaskInput } from "./input/input.ts";
@@ -52,6 +54,7 @@ export class RunningSubtask {
   readonly input: SubtaskInput;
   readonly #options: SubtaskOptions;
   readonly #parts: RunningParts;
+  readonly #hotKeys: HotKeys | undefined;
   readonly #turns: Turns;
   readonly #snapshots: SubtaskSnapshots;
   readonly #barriers: Barriers;
@@ -63,6 +66,7 @@ export class RunningSubtask {
     this.#options = options;
     this.#parts = parts;
     const { host, fail } = parts;
+    this.#hotKeys = hotKeysOf(options);
     const gate = this.#gateInput();
     const input = parts.source ?? gate;
     invariant(input !== undefined, "a subtask has a source or a gate");
@@ -98,10 +102,12 @@ export class RunningSubtask {
     });
   }
 
-  report(): Pick<SubtaskReport, "recordsIn" | "skipped" | "paused" | "operators" | "checkpoints"> {
+  report(): Omit<SubtaskReport, "subtask" | "generation" | "worker" | "state"> {
     const paused = this.input.paused?.() ?? undefined;
+    const hotKeys = hotKeysIn(this.#options.vertex, this.#hotKeys);
     return {
       ...(paused && { paused }),
+      ...(hotKeys && { hotKeys }),
       recordsIn: this.input.records,
       skipped: this.input.skipped(),
       operators: this.#parts.chain.figures(),
@@ -290,6 +296,7 @@ export class RunningSubtask {
       origins,
       rounds: loop && new LoopRounds(host, loop, restore.finished),
       wait,
+      hotKeys: this.#hotKeys,
       onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
     });
   }

@@ -153,6 +153,25 @@ function seenIn(model: Model, time: number, renews: boolean) {
   };
 }
 
+/** What is counted and has not expired is what lives, and to count it changes nothing. */
+function checkFigures({ state, time }: Bench, models: Iterable<Model>): void {
+  const living = { value: 0, list: 0, map: 0, sum: 0, texts: 0 };
+  const count = (held: readonly (Held<unknown> | undefined)[]) =>
+    held.filter((one) => lives(one, time)).length;
+  for (const { value, list, map, sum, texts } of models) {
+    living.value += count([value]);
+    living.list += count(list);
+    living.map += count([...map.values()]);
+    living.sum += count([sum]);
+    living.texts += count([texts]);
+  }
+  const counted = state.expiring.map(({ name, rows }) => {
+    const { values, expired } = rows.figures()!;
+    return [name, values - expired];
+  });
+  expect(Object.fromEntries(counted)).toEqual(living);
+}
+
 function seen({ handles }: Opened) {
   const { value, list, map, sum, texts } = handles;
   const size = [list.size, map.size];
@@ -231,6 +250,7 @@ export function describeTtlContract(name: string, open: OpenBackendUnderTest): v
                 bench.state.setCurrentKey(step.key);
                 changeBoth(bench.state, model, step.change, bench.time, renews);
               }
+              checkFigures(bench, models.values());
             }
             for (const [key, model] of models) {
               bench.state.setCurrentKey(key);
@@ -305,6 +325,40 @@ export function describeTtlContract(name: string, open: OpenBackendUnderTest): v
       };
       expect(inOrder(true)).toEqual(inOrder(false));
       expect(inOrder(false)).toHaveLength(24);
+    });
+
+    it("tells how many values have expired and are still there, and what they take", () => {
+      const bench = new Bench(open, "write");
+      const figures = () => bench.state.expiring.find(({ name }) => name === "value")!.rows.figures();
+      const write = (from: number, to: number) => {
+        for (let key = from; key < to; key++) {
+          bench.state.setCurrentKey(key);
+          bench.state.handles.value.set(key);
+        }
+      };
+      write(0, 300);
+      bench.time += AFTER_MS - 1;
+      write(250, 1000);
+      expect(figures()).toEqual({ values: 1000, expired: 0 });
+      bench.time += 1;
+      expect(figures()).toEqual({ values: 1000, expired: 250 });
+      bench.restore();
+      const restored = figures()!;
+      expect(restored).toMatchObject({ values: 1000, expired: 250 });
+      expect(restored.expiredBytes).toBeGreaterThan(250 * 8);
+      expect(restored.expiredBytes).toBeLessThan(250 * 200);
+      // Of many it is an estimate.
+      bench.time += 1;
+      write(1000, 21_000);
+      bench.time += AFTER_MS - 1;
+      write(5000, 15_000);
+      bench.time += 1;
+      expect(figures()!.values).toBe(21_000);
+      expect(figures()!.expired).toBeGreaterThan(11_000 * 0.8);
+      expect(figures()!.expired).toBeLessThan(11_000 * 1.2);
+      bench.workOff();
+      expect(figures()).toMatchObject({ values: 10_000, expired: 0 });
+      bench.state.close();
     });
 
     it("takes a clock that was set back for one that stands still", () => {

@@ -29,12 +29,17 @@ export const alignedWindow: OperatorKind<AlignedWindowDefinition> = {
   describe: (definition) => ({
     ...finishableDetails(definition, statesOf(definition), keepsRecords(definition)),
     ...(definition.combine !== undefined && { combine: combineOf(definition, definition.combine) }),
+    mayCombine: mayCombine(definition),
     // What is chained in front of it would hand on records.
     ...(definition.combine === "accumulators" && { beginsVertex: true }),
   }),
   open: (definition, services, outputs) =>
     openInTime(definition, services, (time) => openAt(definition, services, outputs, time)),
 };
+
+function mayCombine({ aggregation, combine, lateTag }: AlignedWindowDefinition): boolean {
+  return aggregation?.merge !== undefined && combine === undefined && lateTag === undefined;
+}
 
 /** By the clock, records that travel together come to the same window. */
 function combineOf({ aggregation, time, windows }: AlignedWindowDefinition, kind: Joins["kind"]): Combine {

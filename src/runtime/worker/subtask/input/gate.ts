@@ -13,6 +13,7 @@ import type { Clock } from "../../../../clock.ts";
 import { type CheckpointFrame, partOf, type RecordsFrame } from "../../../../dataflow/channel/frame.ts";
 import type { InputGate } from "../../../../dataflow/input-gate.ts";
 import type { PortWait } from "../../../../dataflow/operators/joins/port-wait.ts";
+import type { HotKeys } from "../../../../dataflow/operators/keyed/hot-keys.ts";
 import type { Collect } from "../../../../dataflow/source.ts";
 import { OperatorError } from "../../../../errors.ts";
 import type { EventTimeFlow } from "./event-time.ts";
@@ -38,6 +39,8 @@ export interface GateInputOptions {
   readonly rounds?: LoopRounds | undefined;
   /** The wait of the operator's port for what another one brings. */
   readonly wait?: PortWait | undefined;
+  /** The sketch of the keys of the records. Default: they have none. */
+  readonly hotKeys?: HotKeys | undefined;
   /** Records taken from a frame between two looks at room and clock; fewer where they are slow. Default: 128. */
   readonly recordsPerSliceMax?: number;
 }
@@ -178,7 +181,7 @@ export class GateInput implements SubtaskInput {
   }
 
   #process({ values, timestamps }: RecordsFrame, from: number, to: number): void {
-    const { heads, origins, clock, time, feedback } = this.#options;
+    const { heads, origins, clock, time, feedback, hotKeys } = this.#options;
     const channel = this.#channelIndex;
     if (time.senders.senderIsIdle(channel) && !feedback?.includes(channel)) time.spoke(channel);
     const head = heads[channel]!;
@@ -190,6 +193,7 @@ export class GateInput implements SubtaskInput {
       throw error instanceof OperatorError ? error.at(`a record from ${origins[channel]}`) : error;
     }
     this.#records += to - from;
+    hotKeys?.took(channel, values, from, to);
     this.#adapt(clock.elapsedMs() - startedMs);
   }
 
