@@ -121,8 +121,8 @@ function rings(records: Stream<TimedRecord>): Stream<Row> {
         const before = state.seenAt.get();
         const ahead = currentProcessingTime - Date.now();
         if (before > currentProcessingTime)
-          emit({ branch: "went back", key, of: n, value: before - currentProcessingTime });
-        if (ahead > CLOCK_GRAIN_MS) emit({ branch: "went ahead", key, of: n, value: ahead });
+          emit({ branch: "went-back", key, of: n, value: before - currentProcessingTime });
+        if (ahead > CLOCK_GRAIN_MS) emit({ branch: "went-ahead", key, of: n, value: ahead });
         state.seenAt.set(currentProcessingTime);
         timers.registerProcessingTimer(currentProcessingTime + RUNG_AFTER_MS, n);
       },
