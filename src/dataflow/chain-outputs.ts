@@ -91,12 +91,16 @@ function crossing(id: string, target: Collect<unknown>, checks: boolean): Collec
       if (!freezePlain(value)) refuseRecord(id, value);
       target(value, timestamp);
     };
-  let records = 0;
+  let closeLooks = LOOKED_AT_CLOSELY;
+  let untilLook = 1;
   return (value, timestamp) => {
-    const isPlain =
-      records < LOOKED_AT_CLOSELY || records % SAMPLED_EVERY === 0 ? isCarried(value) : seemsCarried(value);
-    if (!isPlain) refuseRecord(id, value);
-    records++;
+    if (--untilLook > 0) {
+      if (!seemsCarried(value)) refuseRecord(id, value);
+    } else {
+      if (!isCarried(value)) refuseRecord(id, value);
+      if (closeLooks > 0) closeLooks--;
+      untilLook = closeLooks > 0 ? 1 : SAMPLED_EVERY;
+    }
     target(value, timestamp);
   };
 }

@@ -39,6 +39,7 @@ import {
 } from "./operators/contract.ts";
 import { figuresOf, type OperatorFigures } from "./operators/figures.ts";
 import { servicesOf } from "./operators/services.ts";
+import { doSome, withEnd } from "./operators/slices.ts";
 import type { OperatorStates } from "./operators/unkeyed/operator-state.ts";
 import type { SinkWriter } from "./sink.ts";
 import type { Collect } from "./source.ts";
@@ -370,13 +371,9 @@ class OperatorChain implements Chain {
     const due = open.advance?.(to);
     time.isWorkingOff = due !== undefined;
     if (due === undefined) return undefined;
-    return {
-      step() {
-        if (due.step()) return true;
-        time.isWorkingOff = false;
-        return false;
-      },
-    };
+    return withEnd(due, () => {
+      time.isWorkingOff = false;
+    });
   }
 
   /**
@@ -398,9 +395,12 @@ class OperatorChain implements Chain {
           if (current === undefined) {
             if (next === operators.length) return false;
             current = begin(operators[next++]!);
-          } else if (!current.step()) {
-            current = undefined;
-          } else if (++steps === look) {
+            continue;
+          }
+          const done = doSome(current, Math.min(look, stepsAtATime) - steps);
+          if (done === 0) current = undefined;
+          steps += done;
+          if (done > 0 && steps === look) {
             if (elapsedMs() >= endMs) return true;
             look += Math.min(look, STEPS_BETWEEN_LOOKS_MAX);
           }

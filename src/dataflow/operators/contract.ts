@@ -257,6 +257,11 @@ export interface HeldRecords {
 export interface Slices {
   /** Does the next slice, far less than a millisecond of the engine's work. true: there is more. */
   step(): boolean;
+  /**
+   * Does the next slices in one go, at most `most`, which is 1 or more. Answers how many; 0: nothing is left. Default:
+   * `step` does one.
+   */
+  several?(most: number): number;
 }
 
 export const DEFAULT_PORTS: readonly string[] = ["in"];

@@ -13,7 +13,7 @@ import type { Collect } from "../../source.ts";
 import { EventTime } from "../../time/event-time.ts";
 import type { ProcessingTime } from "../../time/processing-time.ts";
 import type { OpenOperator, OperatorServices, Slices } from "../contract.ts";
-import { noSlices } from "../slices.ts";
+import { noSlices, withEnd } from "../slices.ts";
 import type { WindowDefinition } from "./definition.ts";
 
 /** Windows of event time, with the time that they are given. */
@@ -64,14 +64,7 @@ class ProcessingTimeWindows implements OpenOperator {
   }
 
   restored(): Slices {
-    const slices = this.windows.restored();
-    return {
-      step: () => {
-        if (slices.step()) return true;
-        this.ask();
-        return false;
-      },
-    };
+    return withEnd(this.windows.restored(), () => this.ask());
   }
 
   advanceProcessingTime(timeMs: number): Slices | undefined {
@@ -94,13 +87,7 @@ class ProcessingTimeWindows implements OpenOperator {
       this.done();
       return undefined;
     }
-    return {
-      step: () => {
-        if (slices.step()) return true;
-        this.done();
-        return false;
-      },
-    };
+    return withEnd(slices, () => this.done());
   }
 
   private done(): void {

@@ -103,6 +103,25 @@ test("functions that become slow in the middle of a slice end it behind eight of
   expect(clock.calls).toBe(24);
 });
 
+test("an aggregate that becomes slow while a window fires for many keys ends its slice behind sixteen of them", () => {
+  const clock = { elapsedMs: 0, calls: 0 };
+  const operator = cases["an aggregate's getResult"]!(() => {
+    if (++clock.calls > 100) clock.elapsedMs += CALL_MS;
+  });
+  const { chain } = chainOf([operator], { elapsedMs: () => clock.elapsedMs });
+  for (let i = 0; i < 5000; i++) chain.heads[0]!({ key: `key ${i}`, value: i }, 3);
+  const slices = chain.finish();
+  const slowMs: number[] = [];
+  for (let more = true; more; ) {
+    const before = clock.elapsedMs;
+    more = slices.step();
+    slowMs.push(clock.elapsedMs - before);
+  }
+  // Sliding windows, each record in two.
+  expect(clock.calls).toBe(10_000);
+  expect(Math.max(...slowMs)).toBeLessThanOrEqual(16 * CALL_MS);
+});
+
 test("a barrier that is asked for within onTimer passes before the next timer", () => {
   let asked = 0;
   const waits: number[] = [];

@@ -18,6 +18,7 @@ import type { Key } from "../../../../state/descriptor.ts";
 import { compareNames } from "../../../../state/name-order.ts";
 import type { Contents } from "../contents.ts";
 import { KeySlots } from "./key-slots.ts";
+import { addTo, emptyColumn, type PaneColumn, SpareColumns } from "./pane-column.ts";
 
 /** ABSENT. V8 takes a constant of the same module for known, and looks an imported one up at each use. */
 const NOTHING = ABSENT;
@@ -29,27 +30,10 @@ const COUNT = 1;
 /** What the panes in front come to, and those behind; ABSENT: it holds nothing there. */
 const FRONT = 2;
 const BACK = 3;
-/** What all panes come to; ABSENT: that has changed since it was read. */
-const RESULT = 4;
-const WIDTH = 5;
+/** Two slots fill a cache line. */
+const WIDTH = 4;
 /** How many cells a cache line has. */
 const LINE = 8;
-/** Places for slots in a column that begins with a late record. */
-const SLOTS_FIRST = 4;
-
-/** What the group holds in one pane. */
-interface PaneColumn {
-  readonly pane: number;
-  /** How many slots hold something in it: so many places of the arrays are used. */
-  count: number;
-  slots: Int32Array;
-  /**
-   * For each slot what it holds, where contents are merged. In front that is not needed any more, and what the newer
-   * panes in front come to for the slot is there instead; ABSENT: it holds nothing in them.
-   */
-  readonly values: unknown[];
-}
-
 /** Rows of a pane that are on their way into a group: so many places of the arrays are used. */
 export interface PaneRows {
   readonly keys: readonly Key[];
@@ -66,6 +50,11 @@ export class PaneGroup {
   inOrder: readonly number[] = [];
   private readonly contents: Contents;
   private cells: unknown[] = [];
+  /**
+   * By the number of a slot, divided by WIDTH: what all panes come to; ABSENT: that has changed since it was read. A
+   * window reads all of them, and little else, so they lie apart.
+   */
+  private results: unknown[] = [];
   private slots = new KeySlots(this.cells);
   private free: number[] = [];
   /** Slots that are not in order yet. */
@@ -74,6 +63,9 @@ export class PaneGroup {
   private given = 0;
   /** From the oldest pane. */
   private columns: PaneColumn[] = [];
+  /** Those that were dropped since the last window: what their slots come to has changed. */
+  private dropped: PaneColumn[] = [];
+  private readonly spare = new SpareColumns();
   /** How many of them are in front. */
   private split = 0;
   /** The next column to turn over is in front of this place. */
@@ -124,9 +116,7 @@ export class PaneGroup {
   insert(pane: number, key: Key): void {
     const column = this.columnOf(pane);
     const slot = this.slotOf(key);
-    if (column.count === column.slots.length) column.slots = withMoreRoom(column.slots);
-    column.slots[column.count] = slot;
-    column.values[column.count++] = NOTHING;
+    addTo(column, slot, NOTHING);
     this.count(slot, 1);
     this.changed.add(slot);
   }
@@ -137,43 +127,42 @@ export class PaneGroup {
     if (slot >= 0) this.changed.add(slot);
   }
 
-  /** Takes a pane in, which is newer than all others. */
-  take(pane: number, { keys, values, count }: PaneRows): void {
-    const { contents, cells } = this;
-    const { isIncremental } = contents;
+  /**
+   * Takes a pane in, which is newer than all others.
+   * @param isLast the window that fires next has no newer one
+   */
+  take(pane: number, { keys, values, count }: PaneRows, isLast: boolean): void {
     this.readAhead();
-    const slots = new Int32Array(count);
-    for (let i = 0; i < count; i++) {
-      const slot = this.slotOf(keys[i]!);
-      slots[i] = slot;
-      cells[slot + COUNT] = (cells[slot + COUNT] as number) + 1;
-      if (!isIncremental) continue;
-      const before = cells[slot + BACK];
-      this.merging = slot;
-      cells[slot + BACK] = before === NOTHING ? values[i] : contents.merge(before, values[i]);
-      cells[slot + RESULT] = NOTHING;
-    }
-    this.columns.push({ pane, count, slots, values: isIncremental ? values.slice(0, count) : [] });
+    const column = this.spare.take(pane, count);
+    const { slots } = column;
+    // A loop of its own: the processor looks for several keys at a time.
+    for (let i = 0; i < count; i++) slots[i] = this.slots.get(keys[i]!);
+    for (let i = 0; i < count; i++) if (slots[i]! < 0) slots[i] = this.newSlot(keys[i]!);
+    if (this.contents.isIncremental) this.mergeTaken(column, values, isLast);
+    else for (let i = 0; i < count; i++) this.count(slots[i]!, 1);
+    this.columns.push(column);
   }
 
   /** All panes of the window that fires next are taken. `read`: reads the rows that have changed. */
   order(read: ReadRow): void {
     if (this.fresh.length > 0) this.orderFresh();
     if (!this.contents.isIncremental) this.list();
-    else if (this.changed.size > 0) this.mergeChanged(read);
+    else {
+      if (this.changed.size > 0) this.mergeChanged(read);
+      this.mergeDropped();
+    }
     this.changed.clear();
   }
 
-  /** What all panes come to, where contents are merged. */
+  /** What all panes come to, where contents are merged. ABSENT: `read` has to merge it. */
+  known(slot: number): unknown {
+    return this.results[slot >> 2];
+  }
+
+  /** The same, merged if need be. */
   read(slot: number): unknown {
-    const { cells } = this;
-    const known = cells[slot + RESULT];
-    if (known !== NOTHING) return known;
-    const front = cells[slot + FRONT];
-    const back = cells[slot + BACK];
-    const merged = front === NOTHING ? back : back === NOTHING ? front : this.contents.merge(front, back);
-    cells[slot + RESULT] = merged;
-    return merged;
+    const known = this.known(slot);
+    return known === NOTHING ? this.merge(slot) : known;
   }
 
   /** All that the current key holds in its panes, where contents are not merged. */
@@ -239,20 +228,67 @@ export class PaneGroup {
 
   /** Lets go of the oldest columns. true: slots have become empty. */
   private dropColumns(gone: number): boolean {
-    const { cells } = this;
+    const { cells, results } = this;
     const isFront = gone <= this.split;
     let emptied = false;
-    for (const { slots, values, count } of this.columns.splice(0, gone)) {
+    for (const column of this.columns.splice(0, gone)) {
+      const { slots, values, count } = column;
       for (let i = 0; i < count; i++) {
         const slot = slots[i]!;
         if (this.count(slot, -1) === 0) emptied = true;
-        cells[slot + RESULT] = NOTHING;
+        results[slot >> 2] = NOTHING;
         if (isFront) cells[slot + FRONT] = values[i];
       }
+      this.dropped.push(column);
     }
     if (isFront) this.split -= gone;
     else this.beginTurn();
     return emptied;
+  }
+
+  private mergeTaken(
+    { slots, count, values: kept }: PaneColumn,
+    values: readonly unknown[],
+    isLast: boolean,
+  ): void {
+    const { cells, results, contents } = this;
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      const value = values[i];
+      kept[i] = value;
+      this.merging = slot;
+      cells[slot + COUNT] = (cells[slot + COUNT] as number) + 1;
+      const before = cells[slot + BACK];
+      const back = before === NOTHING ? value : contents.merge(before, value);
+      cells[slot + BACK] = back;
+      const front = cells[slot + FRONT];
+      results[slot >> 2] = !isLast ? NOTHING : front === NOTHING ? back : contents.merge(front, back);
+    }
+  }
+
+  /** A loop of its own, so that the one in which keys fire finds what it needs in its order. */
+  private mergeDropped(): void {
+    const { cells, results } = this;
+    for (const column of this.dropped) {
+      const { slots, count } = column;
+      for (let i = 0; i < count; i++) {
+        const slot = slots[i]!;
+        if (results[slot >> 2] === NOTHING && cells[slot + KEY] !== undefined) this.merge(slot);
+      }
+      this.spare.give(column);
+    }
+    this.dropped = [];
+  }
+
+  /** What front and back come to. */
+  private merge(slot: number): unknown {
+    const { cells } = this;
+    this.merging = slot;
+    const front = cells[slot + FRONT];
+    const back = cells[slot + BACK];
+    const merged = front === NOTHING ? back : back === NOTHING ? front : this.contents.merge(front, back);
+    this.results[slot >> 2] = merged;
+    return merged;
   }
 
   private beginTurn(): void {
@@ -276,6 +312,7 @@ export class PaneGroup {
       keys.push(key);
       this.slots.delete(key);
       this.cells.fill(undefined, slot, slot + WIDTH);
+      this.results[slot >> 2] = NOTHING;
       this.free.push(slot);
     }
     this.inOrder = left;
@@ -288,7 +325,7 @@ export class PaneGroup {
    */
   private readAhead(): void {
     const { cells } = this;
-    let kept = 0;
+    let kept = this.slots.readAhead();
     for (let at = 0; at < cells.length; at += LINE) if (cells[at] === NOTHING) kept++;
     this.seen[0] = kept;
   }
@@ -307,7 +344,7 @@ export class PaneGroup {
     cells[slot + COUNT] = 0;
     cells[slot + FRONT] = NOTHING;
     cells[slot + BACK] = NOTHING;
-    cells[slot + RESULT] = NOTHING;
+    this.results[slot >> 2] = NOTHING;
     this.slots.add(key, slot);
     return slot;
   }
@@ -325,7 +362,7 @@ export class PaneGroup {
     let at = columns.length;
     while (at > 0 && columns[at - 1]!.pane > pane) at--;
     if (at > 0 && columns[at - 1]!.pane === pane) return columns[at - 1]!;
-    const column: PaneColumn = { pane, count: 0, slots: new Int32Array(SLOTS_FIRST), values: [] };
+    const column = emptyColumn(pane);
     columns.splice(at, 0, column);
     if (at < this.split) this.split++;
     return column;
@@ -349,8 +386,10 @@ export class PaneGroup {
 
   /** Slots lie in the order of keys: what a window reads in that order, the processor has then read ahead. */
   private renumber(): void {
-    const { cells, columns, inOrder } = this;
+    const { cells, results, columns, inOrder } = this;
+    this.dropped = [];
     this.cells = [];
+    this.results = [];
     this.slots = new KeySlots(this.cells);
     this.free = [];
     this.given = 0;
@@ -358,6 +397,7 @@ export class PaneGroup {
     for (const slot of inOrder) {
       numbers.set(slot, this.cells.length);
       for (let cell = slot; cell < slot + WIDTH; cell++) this.cells.push(cells[cell]);
+      this.results.push(results[slot >> 2]);
       this.slots.add(this.keyAt(numbers.get(slot)!), numbers.get(slot)!);
     }
     this.inOrder = inOrder.map((slot) => numbers.get(slot)!);
@@ -373,11 +413,11 @@ export class PaneGroup {
   }
 
   private mergeChanged(read: ReadRow): void {
-    const { changed, columns, contents, cells, split } = this;
+    const { changed, columns, contents, cells, results, split } = this;
     for (const slot of changed) {
       cells[slot + FRONT] = NOTHING;
       cells[slot + BACK] = NOTHING;
-      cells[slot + RESULT] = NOTHING;
+      results[slot >> 2] = NOTHING;
     }
     for (let at = split - 1; at >= 0; at--) {
       this.readChanged(columns[at]!, read, (slot, held, i) => {
@@ -407,10 +447,4 @@ export class PaneGroup {
       merge(slot, values[i], i);
     }
   }
-}
-
-function withMoreRoom(slots: Int32Array): Int32Array {
-  const more = new Int32Array(slots.length * 2);
-  more.set(slots);
-  return more;
 }

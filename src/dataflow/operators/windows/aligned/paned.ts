@@ -22,21 +22,21 @@ import { failureAtKey } from "../../failure.ts";
 import { noSlices } from "../../slices.ts";
 import { PANES } from "../contents.ts";
 import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
-import { DueKeys } from "../due-keys.ts";
 import type { Firing } from "../window-output.ts";
 import { FiredMarks } from "./fired-marks.ts";
 import { PaneGroup } from "./pane-group.ts";
 import { isDue, PaneTimes } from "./pane-times.ts";
 import type { AlignedParts } from "./single-pane.ts";
-
-/** Table, where windows stay for late records: (key, end of a window) -> how often it has fired. */
-export const FIRINGS = "firings";
+import { StayingPanes } from "./staying-panes.ts";
 
 export interface PanedParts extends AlignedParts {
   /** In ms, also Infinity. */
   readonly allowedLateness: number;
 }
 
+/** V8 takes constants of the same module for known, and looks imported ones up at each use. */
+const NOTHING = ABSENT;
+const KEYS = KEYS_PER_SLICE;
 /** Rows that one slice takes in: some 50 us. */
 const ROWS_PER_SLICE = 1024;
 /** Key groups without rows that one slice looks at. */
@@ -70,13 +70,10 @@ export class PanedWindows implements OpenOperator {
   private readonly parts: PanedParts;
   private readonly panes: StateTable;
   private readonly fired: FiredMarks;
-  private readonly firings: StateTable | undefined;
+  /** undefined: nothing stays for late records. */
+  private readonly staying: StayingPanes | undefined;
   private readonly groups = new Map<number, PaneGroup>();
   private readonly times: PaneTimes;
-  /** Panes whose windows have all fired, and which stay for late records. */
-  private readonly leaving = new DueKeys();
-  /** The rows of `firings`, by the end of their window. */
-  private readonly counted = new DueKeys();
   /** All windows that end here or earlier have fired. */
   private firedTo = Number.NEGATIVE_INFINITY;
   /** Panes that start before have been taken in, except by groups that held nothing in them. */
@@ -96,7 +93,7 @@ export class PanedWindows implements OpenOperator {
     this.times = new PaneTimes(parts.windows);
     this.panes = parts.state.table(PANES);
     this.fired = new FiredMarks(parts.state);
-    this.firings = parts.allowedLateness > 0 ? parts.state.table(FIRINGS) : undefined;
+    this.staying = parts.allowedLateness > 0 ? new StayingPanes(parts) : undefined;
     this.inputs = [this.inputOf(parts)];
     parts.state.beforeCut = () => this.markPass();
   }
@@ -106,7 +103,7 @@ export class PanedWindows implements OpenOperator {
     // Within that watermark, the rows tell what has fired.
     if (time.isWorkingOff) this.fired.resume();
     else this.haveFired(time.watermark + 1);
-    if (this.firings === undefined) {
+    if (this.staying === undefined) {
       for (const pane of this.panes.openNamespaces()) this.times.add(pane as number);
       return noSlices;
     }
@@ -114,9 +111,7 @@ export class PanedWindows implements OpenOperator {
       const pane = namespace as number;
       this.addPane(pane, this.parts.windows.lastEnd(pane), keyGroup, key);
     });
-    const firings = rowByRow(this.firings, ({ key, keyGroup, namespace }) => {
-      this.counted.add(namespace as number, keyGroup, key);
-    });
+    const firings = this.staying.restored();
     return { step: () => panes.step() || firings.step() };
   }
 
@@ -126,11 +121,12 @@ export class PanedWindows implements OpenOperator {
   }
 
   advance(time: number): Slices | undefined {
-    if (!isDue(this.times.nextEnd(this.firedTo), time) && !this.isLeaving(time)) {
+    if (!isDue(this.times.nextEnd(this.firedTo), time) && this.staying?.isLeaving(time) !== true) {
       this.haveFired(time + 1);
       return undefined;
     }
-    return { step: () => this.fireSome(time) || this.removeSome(time) };
+    const several = (most: number): number => this.fireSome(time, most) || this.removeSome(time);
+    return { step: () => several(1) > 0, several };
   }
 
   figures(): Readonly<Record<string, number>> {
@@ -177,9 +173,9 @@ export class PanedWindows implements OpenOperator {
 
   /** The key holds something in a pane in which it held nothing, and whose last window ends at `lastEnd`. */
   private addPane(pane: number, lastEnd: number, keyGroup: number, key: Key): void {
-    if (this.firings !== undefined) this.groupAt(keyGroup).hold(key);
+    if (this.staying !== undefined) this.groupAt(keyGroup).hold(key);
     if (lastEnd <= this.firedTo) {
-      this.leaving.add(pane, keyGroup, key);
+      this.staying?.add(pane, keyGroup, key);
     } else {
       this.times.add(pane);
       if (pane < this.takenTo) this.groupAt(keyGroup).insert(pane, key);
@@ -211,15 +207,15 @@ export class PanedWindows implements OpenOperator {
   private fireAgain(key: Key, end: number): void {
     const { operator, windows, contents, output } = this.parts;
     const start = windows.startOf(end);
-    let held: unknown = ABSENT;
+    let held: unknown = NOTHING;
     let index = 0;
     try {
       for (let pane = start; pane < end; pane = windows.paneEnd(pane)) {
         contents.enter(pane);
         const later = contents.read();
-        if (later !== ABSENT) held = held === ABSENT ? later : contents.merge(held, later);
+        if (later !== NOTHING) held = held === NOTHING ? later : contents.merge(held, later);
       }
-      index = this.countFiring(key, end);
+      index = this.staying?.countFiring(key, end) ?? 0;
     } catch (error) {
       throw failureAtKey(operator, error, this.state, key);
     } finally {
@@ -228,28 +224,16 @@ export class PanedWindows implements OpenOperator {
     output.fire(contents, held, { key, start, end, timestamp: end - 1, firing: "late", index });
   }
 
-  /** Answers how often the window has fired for the current key before. */
-  private countFiring(key: Key, end: number): number {
-    const { firings } = this;
-    if (firings === undefined) return 0;
-    firings.setCurrentNamespace(end);
-    const before = firings.read();
-    if (before === ABSENT) this.counted.add(end, this.state.currentKeyGroup, key);
-    const index = before === ABSENT ? 0 : (before as number);
-    firings.write(index + 1);
-    return index;
-  }
-
-  /** Does the next little of the windows that are due. false: none is. */
-  private fireSome(time: number): boolean {
+  /** Does the next slices of the windows that are due, at most `most`. Answers how many; 0: no window is due. */
+  private fireSome(time: number, most: number): number {
     const pass = this.pass ?? this.beginPass(time);
-    if (pass === undefined) return false;
+    if (pass === undefined) return 0;
     const { group } = pass;
     if (group === undefined) this.takeSome(pass);
-    else if (pass.at < group.inOrder.length) this.fireKeys(group, pass);
+    else if (pass.at < group.inOrder.length) return this.fireKeys(group, pass, most);
     else if (!pass.hasFired) this.endGroup(group, pass);
     else this.leaveGroup(group, pass);
-    return true;
+    return 1;
   }
 
   private beginPass(time: number): Pass | undefined {
@@ -284,7 +268,8 @@ export class PanedWindows implements OpenOperator {
     for (let groups = 0; groups < GROUPS_PER_SLICE && pass.keyGroup <= state.keyGroups.last; groups++) {
       while (pass.taken < pass.panes.length) {
         if (rows >= ROWS_PER_SLICE) return;
-        rows += this.takePane(pass.panes[pass.taken++]!, pass.keyGroup);
+        const pane = pass.panes[pass.taken++]!;
+        rows += this.takePane(pane, pass.keyGroup, pass.taken === pass.panes.length);
       }
       const group = this.groups.get(pass.keyGroup);
       if (group !== undefined) {
@@ -311,14 +296,14 @@ export class PanedWindows implements OpenOperator {
       throw failureAtKey(operator, error, state, group.mergedKey);
     }
     pass.group = group;
-    if (this.firings !== undefined) return;
+    if (this.staying !== undefined) return;
     const { inOrder } = group;
     const keyAt = (place: number): Key => group.keyAt(inOrder[place]!);
     pass.fired = this.fired.countFired(pass.keyGroup, inOrder.length, keyAt, pass.end);
   }
 
   /** Answers how many rows that are. */
-  private takePane(pane: number, keyGroup: number): number {
+  private takePane(pane: number, keyGroup: number, isLast: boolean): number {
     const { operator, contents } = this.parts;
     const { rows } = this;
     this.panes.setCurrentNamespace(pane);
@@ -326,7 +311,7 @@ export class PanedWindows implements OpenOperator {
     if (rows.count === 0) return 0;
     const group = this.groupAt(keyGroup);
     try {
-      group.take(pane, rows);
+      group.take(pane, rows, isLast);
     } catch (error) {
       throw failureAtKey(operator, error, this.state, group.mergedKey);
     }
@@ -342,18 +327,47 @@ export class PanedWindows implements OpenOperator {
     pass.hasFired = false;
   }
 
-  private fireKeys(group: PaneGroup, pass: Pass): void {
+  private fireKeys(group: PaneGroup, pass: Pass, slices: number): number {
+    const before = pass.at;
+    const to = Math.min(group.inOrder.length, before + slices * KEYS);
+    if (this.parts.contents.isIncremental && this.staying === undefined) this.fireMerged(group, pass, to);
+    else this.fireOneByOne(group, pass, to);
+    return Math.ceil((to - before) / KEYS);
+  }
+
+  /** Nothing but what was merged is needed: that of most windows, so this loop is short. */
+  private fireMerged(group: PaneGroup, pass: Pass, to: number): void {
+    const { contents, output } = this.parts;
+    const { inOrder } = group;
+    const { firing, fired } = pass;
+    for (let place = pass.at < fired ? fired : pass.at; place < to; place++) {
+      const slot = inOrder[place]!;
+      const known = group.known(slot);
+      firing.key = group.keyAt(slot);
+      output.fire(contents, known === NOTHING ? this.merged(group, slot) : known, firing);
+    }
+    pass.at = to;
+  }
+
+  private merged(group: PaneGroup, slot: number): unknown {
+    try {
+      return group.read(slot);
+    } catch (error) {
+      throw failureAtKey(this.parts.operator, error, this.state, group.keyAt(slot));
+    }
+  }
+
+  private fireOneByOne(group: PaneGroup, pass: Pass, to: number): void {
     const { contents, output } = this.parts;
     const { inOrder } = group;
     const { firing } = pass;
-    const to = Math.min(inOrder.length, pass.at + KEYS_PER_SLICE);
     while (pass.at < to) {
       const place = pass.at++;
       const slot = inOrder[place]!;
       const held = this.heldAt(group, slot, pass, place >= pass.fired);
-      if (held === ABSENT) continue;
+      if (held === NOTHING) continue;
       firing.key = group.keyAt(slot);
-      if (this.firings !== undefined) firing.index = this.countFiring(firing.key, pass.end);
+      if (this.staying !== undefined) firing.index = this.staying.countFiring(firing.key, pass.end);
       output.fire(contents, held, firing);
     }
   }
@@ -362,12 +376,11 @@ export class PanedWindows implements OpenOperator {
   private heldAt(group: PaneGroup, slot: number, pass: Pass, isLeft: boolean): unknown {
     const { operator, state, contents } = this.parts;
     try {
-      if (contents.isIncremental && this.firings === undefined) return isLeft ? group.read(slot) : ABSENT;
       state.setCurrentKey(group.keyAt(slot));
-      const isDue = this.firings === undefined ? isLeft : this.fired.fireOwn(pass.end);
-      if (contents.isIncremental) return isDue ? group.read(slot) : ABSENT;
-      const held = isDue ? group.readAll(slot) : ABSENT;
-      if (this.firings === undefined && group.removeBefore(slot, pass.nextStart)) this.fired.remove();
+      const isDue = this.staying === undefined ? isLeft : this.fired.fireOwn(pass.end);
+      if (contents.isIncremental) return isDue ? group.read(slot) : NOTHING;
+      const held = isDue ? group.readAll(slot) : NOTHING;
+      if (this.staying === undefined && group.removeBefore(slot, pass.nextStart)) this.fired.remove();
       return held;
     } catch (error) {
       throw failureAtKey(operator, error, state, group.keyAt(slot));
@@ -378,8 +391,8 @@ export class PanedWindows implements OpenOperator {
   private endGroup(group: PaneGroup, pass: Pass): void {
     const { contents } = this.parts;
     group.forPanesBefore(pass.nextStart, (pane, keys) => {
-      if (this.firings !== undefined) {
-        for (const key of keys()) this.leaving.add(pane, pass.keyGroup, key);
+      if (this.staying !== undefined) {
+        for (const key of keys()) this.staying.add(pane, pass.keyGroup, key);
       } else if (contents.isIncremental) {
         this.panes.setCurrentNamespace(pane);
         this.panes.dropGroup(pass.keyGroup);
@@ -387,7 +400,7 @@ export class PanedWindows implements OpenOperator {
     });
     const emptied = group.drop(pass.nextStart);
     pass.hasFired = true;
-    if (this.firings !== undefined) return;
+    if (this.staying !== undefined) return;
     this.fired.removeAll(emptied);
     this.mark(group, group.inOrder.length, pass.end);
   }
@@ -395,7 +408,7 @@ export class PanedWindows implements OpenOperator {
   /** In front of a cut in the middle of a window (PN3). */
   private markPass(): void {
     const { pass } = this;
-    if (pass?.group === undefined || pass.hasFired || this.firings !== undefined) return;
+    if (pass?.group === undefined || pass.hasFired || this.staying !== undefined) return;
     if (pass.at > pass.fired) this.mark(pass.group, pass.at, pass.end);
   }
 
@@ -419,32 +432,14 @@ export class PanedWindows implements OpenOperator {
     this.nextGroup(pass);
   }
 
-  private isLeaving(time: number): boolean {
-    const { windows, allowedLateness } = this.parts;
-    const { earliest: pane } = this.leaving;
-    const last = pane === Number.POSITIVE_INFINITY ? pane : windows.lastEnd(pane);
-    return isDue(last, time - allowedLateness) || isDue(this.counted.earliest, time - allowedLateness);
-  }
-
-  /** Removes the next few rows whose time for late records is over. */
-  private removeSome(time: number): boolean {
-    const { state, contents, windows, allowedLateness } = this.parts;
-    if (this.firings === undefined || !this.isLeaving(time)) return false;
-    const limit = time - allowedLateness;
-    for (let rows = 0; rows < KEYS_PER_SLICE && this.counted.next(limit + 1); rows++) {
-      state.setCurrentKey(this.counted.key);
-      this.firings.setCurrentNamespace(this.counted.time);
-      this.firings.remove();
-    }
-    const { earliest } = this.leaving;
-    if (earliest === Number.POSITIVE_INFINITY || !isDue(windows.lastEnd(earliest), limit)) return true;
-    for (let rows = 0; rows < KEYS_PER_SLICE && this.leaving.next(earliest); rows++) {
-      state.setCurrentKey(this.leaving.key);
-      contents.enter(this.leaving.time);
-      contents.remove();
-      if (this.groups.get(state.currentKeyGroup)!.release(this.leaving.key)) this.fired.remove();
-    }
+  /** Removes a little of what has stayed long enough. 0: nothing has. */
+  private removeSome(time: number): 0 | 1 {
+    const { staying, groups, state } = this;
+    if (staying?.isLeaving(time) !== true) return 0;
+    staying.removeSome(time, (key) => {
+      if (groups.get(state.currentKeyGroup)!.release(key)) this.fired.remove();
+    });
     this.leave();
-    return true;
+    return 1;
   }
 }

@@ -17,8 +17,9 @@ import { openInTime, type TimedWindows } from "../processing-time-windows.ts";
 import { WindowOutput } from "../window-output.ts";
 import type { AlignedWindows } from "./assigner.ts";
 import { FIRED } from "./fired-marks.ts";
-import { FIRINGS, PanedWindows } from "./paned.ts";
+import { PanedWindows } from "./paned.ts";
 import { SinglePaneWindows } from "./single-pane.ts";
+import { FIRINGS } from "./staying-panes.ts";
 
 export interface AlignedWindowDefinition extends FinishableWindows {
   readonly windows: AlignedWindows;
