@@ -12,6 +12,7 @@ import { exitCodes } from "../output/report-error.ts";
 import { commandOutput } from "../output/stdout.ts";
 import { count } from "../output/text.ts";
 import { endSoon, exitProcess, setOutcome } from "../process/exit.ts";
+import { LateLines } from "../run/late-lines.ts";
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../run/progress.ts";
 import { type RunFlags, RunSession } from "../run/run-session.ts";
 import { addGapOptions, SkippedLines } from "../submission/gaps.ts";
@@ -72,7 +73,8 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   const { plan, config } = session.prepared;
   say(`${[describePlan(plan, config, regionsOf(plan)), ...session.gaps].join("\n")}\n`);
   interruption.suspends(session);
-  showProgress(screen, session);
+  const late = new LateLines();
+  showProgress(screen, session, late);
   let report: JobReport;
   try {
     report = await session.ended();
@@ -81,6 +83,7 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
     interruption.ending();
     await session.close();
   }
+  for (const line of late.atEnd()) say(line);
   const seconds = (performance.now() - startedMs) / 1000;
   if (flags.json === true) commandOutput.writeJson(report);
   else if (report.status !== "failed")
@@ -137,7 +140,7 @@ class Interruption {
   }
 }
 
-function showProgress(screen: ProgressScreen, session: RunSession): void {
+function showProgress(screen: ProgressScreen, session: RunSession, late: LateLines): void {
   const { vertices } = session.prepared.plan;
   const sources = vertices.filter(({ operators }) => operators.some(isSource)).map(({ id }) => id);
   const progress = new ProgressText(sources);
@@ -147,6 +150,7 @@ function showProgress(screen: ProgressScreen, session: RunSession): void {
   session.onReport((report) => {
     for (const line of failures.news(report)) if (report.status !== "failed") screen.say(line);
     for (const line of skipped.news(report, performance.now())) screen.say(line);
+    for (const line of late.news(report, performance.now())) screen.say(line);
   });
   session.onTroubles((source, present) => {
     for (const line of troubles.news(source, present)) screen.say(line);

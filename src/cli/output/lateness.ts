@@ -29,14 +29,17 @@ export function latenessOf(subtasks: readonly Pick<SubtaskReport, "operators">[]
 }
 
 export function latenessLines(subtasks: readonly Pick<SubtaskReport, "operators">[]): string[] {
-  return latenessOf(subtasks).map((one) => {
-    const { operator, records, notTaken, p50Ms, p99Ms, maxMs } = one;
-    const late = `${operator}: ${count(records)} too late, ${count(notTaken)} of them not taken or in part only`;
-    return (
-      `lateness     ${late}; by p50 ${rounded(p50Ms)}, p99 ${rounded(p99Ms)}, max ${rounded(maxMs)}` +
-      (notTaken === 0 ? "" : `; ${adviceFor(one)}`)
-    );
-  });
+  return latenessOf(subtasks).map((one) => `lateness     ${describeLateness(one)}`);
+}
+
+/** "count: 40 too late, …; allowedLateness "42 s", … would have taken 99 % of them whole" */
+export function describeLateness(summary: LatenessSummary): string {
+  const { operator, records, notTaken, p50Ms, p99Ms, maxMs } = summary;
+  return (
+    `${operator}: ${count(records)} too late, ${count(notTaken)} of them not taken or in part only; ` +
+    `by p50 ${rounded(p50Ms)}, p99 ${rounded(p99Ms)}, max ${rounded(maxMs)}` +
+    (notTaken === 0 ? "" : `; ${adviceFor(summary)}`)
+  );
 }
 
 function summaryOf(operator: string, all: readonly OperatorLateness[]): LatenessSummary {
@@ -76,7 +79,7 @@ function adviceFor({ p99Ms, allowedMs }: LatenessSummary): string {
   );
 }
 
-const STEPS_MS = [1000, 60_000, 3_600_000, 86_400_000] as const;
+const STEPS_MS = [10, 100, 1000, 60_000, 3_600_000, 86_400_000] as const;
 
 /** Up to a tenth more, so that it can be read; never less, because it is advice. */
 function rounded(ms: number): string {

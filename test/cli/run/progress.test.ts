@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { reasonInWords } from "../../../machines/words.ts";
+import { LateLines } from "../../../src/cli/run/late-lines.ts";
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../../../src/cli/run/progress.ts";
 import { WaitingLines } from "../../../src/cli/run/waiting.ts";
 import { report } from "../job-report.ts";
@@ -156,4 +157,26 @@ test("a command that waits says every ten seconds what for", () => {
   expect(lines.news(waiting, 20_000)).toMatch(
     "job j is waiting for workers: 2 slots; the workers offer 0; publishing to OUT (no permission).",
   );
+});
+
+test("late records are said when some were not taken, once a minute while there are more, and at the end", () => {
+  const late = new LateLines();
+  const withLate = (notTaken: number) => {
+    const lateness = { records: 9, notTaken, maxMs: 700, allowedMs: 0, buckets: [[700, 9] as const] };
+    const [subtask] = report().subtasks;
+    return { subtasks: [{ ...subtask!, operators: [{ operator: "count", figures: {}, lateness }] }] };
+  };
+  const line = (notTaken: number) =>
+    `late records: count: 9 too late, ${notTaken} of them not taken or in part only; by p50 700 ms, p99 700 ms, max ` +
+    '700 ms; allowedLateness "700 ms", or watermarks 700 ms later, would have taken 99 % of them whole';
+  expect(late.news(report(), 0)).toEqual([]);
+  expect(late.news(withLate(0), 0)).toEqual([]);
+  expect(late.news(withLate(1), 1000)).toEqual([line(1)]);
+  expect(late.news(withLate(2), 60_999)).toEqual([]);
+  expect(late.news(withLate(2), 61_000)).toEqual([line(2)]);
+  expect(late.news(withLate(2), 200_000)).toEqual([]);
+  expect(late.news(withLate(3), 100_000)).toEqual([]);
+  expect(late.news({ subtasks: [] }, 101_000)).toEqual([]);
+  expect(late.atEnd()).toEqual([line(3)]);
+  expect(late.atEnd()).toEqual([]);
 });

@@ -56,6 +56,36 @@ describe("a job runs to its end", () => {
     expect(new Set(lines).size).toBe(1_000);
   });
 
+  test("says how late records were that no window took, and what would have taken them", async () => {
+    workspace.write(
+      "job.mjs",
+      `
+import { boundedOutOfOrderness, defineJob, fileSink, generatorSource, tumblingWindows } from "tidemark";
+// Each fiftieth item comes 5 s late, so its window ended 4,490 ms too early, or less.
+const generate = (i) => ({ key: i % 7, at: i * 10 - (i % 50 === 0 ? 5000 : 0) });
+export default defineJob("late", { parallelism: 2 }, (job) => {
+  job
+    .source("items", generatorSource({ count: 1e9, ratePerSecond: 2000, generate }), {
+      timestamp: ({ at }) => at,
+      watermarks: boundedOutOfOrderness(1),
+      watermarkInterval: 0,
+      parallelism: 1,
+    })
+    .keyBy(({ key }) => key)
+    .window(tumblingWindows({ size: 1000 }))
+    .process("count", (all) => all.length)
+    .sink("counts", fileSink({ directory: "counts" }));
+});
+`,
+    );
+    const running = workspace.start(["run", "job.mjs"]);
+    await running.says(
+      'late records: count: [\\d,]+ too late, .* allowedLateness "4\\.5 s", or watermarks 4\\.5 s later, would',
+    );
+    running.kill("SIGINT");
+    expect((await running.ended).stdout).toMatch(/job late is suspended/);
+  });
+
   test("--json prints one JSON object and nothing else", async () => {
     workspace.write("job.mjs", countingJob({ count: 1_000 }));
     const { code, stdout, stderr } = await workspace.run(["run", "job.mjs", "--json"]);
