@@ -71,7 +71,7 @@ export type {
 export { defineJob } from "./job/builder.ts";
 export { loadJob } from "./job/code/load.ts";
 export type { CombineOptions } from "./job/functions/combine.ts";
-export type { Expired, KeyedContext } from "./job/functions/process.ts";
+export type { Expired, KeyedContext, NoStates } from "./job/functions/process.ts";
 export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";
 export type { BroadcastOptions, BroadcastRecordContext } from "./job/joins/broadcast-connected.ts";
@@ -102,7 +102,7 @@ export {
   slidingWindows,
   tumblingWindows,
 } from "./job/windows/assigners.ts";
-export type { NoStates, WindowOptions } from "./job/windows/options.ts";
+export type { WindowOptions } from "./job/windows/options.ts";
 export type { CountTriggerOptions } from "./job/windows/triggers.ts";
 export {
   continuousEventTimeTrigger,

@@ -69,7 +69,9 @@ function read(input: unknown, units: Units, wording: Wording): Reading {
   const unit = match[2]!.toLowerCase();
   const factor = unit === "" ? 1 : units.get(unit);
   if (factor === undefined)
-    return { problem: `unknown unit "${match[2]}" in ${show(input)}; units are ${wording.units}` };
+    return {
+      problem: `must be ${wording.article}: unknown unit "${match[2]}" in ${show(input)}; units are ${wording.units}`,
+    };
   return wholeNumberOf(Number(match[1]) * factor, input, wording);
 }
 

@@ -176,8 +176,8 @@ export function checkProcess(
   checkReplayClock(id, replayClock);
   if (onEnd !== undefined) checkFunction(id, "onEnd", onEnd);
   if (onFinish !== undefined) checkFunction(id, "onFinish", onFinish);
-  checkStates(id, state);
-  if (onExpire !== undefined) checkExpiring(id, onExpire, state as UserStateDescriptors);
+  if (state !== undefined) checkStates(id, state);
+  if (onExpire !== undefined) checkExpiring(id, onExpire, (state ?? {}) as UserStateDescriptors);
   checkSideOutputs(id, sideOutputs);
   checkTimestamps(id, timestamps);
 }

@@ -12,7 +12,13 @@ import { checkProcess } from "./definition.ts";
 import type { JobDraft, OpenEnd } from "./draft.ts";
 import { type CombineOptions, refuseCombine, takeCombine } from "./functions/combine.ts";
 import { type FunctionOptions, functionOf, lifecycleOf, type ReduceDefinition } from "./functions/given.ts";
-import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./functions/process.ts";
+import {
+  type Emitted,
+  emitReturned,
+  type NoStates,
+  type Nothing,
+  type ProcessDefinition,
+} from "./functions/process.ts";
 import type { NoSideOutputs } from "./functions/side-outputs.ts";
 import type { OperatorInput } from "./job.ts";
 import type { BroadcastStreams } from "./joins/broadcast-connected.ts";
@@ -28,7 +34,7 @@ import {
 import { checkName } from "./name.ts";
 import type { Stream } from "./stream.ts";
 import { countWindows, type WindowAssigner } from "./windows/assigners.ts";
-import type { NoStates, WindowOptions } from "./windows/options.ts";
+import type { WindowOptions } from "./windows/options.ts";
 import { WindowedStream } from "./windows/windowed-stream.ts";
 
 /** Gives the stream of what an operator emits. It is handed in, because streams make keyed ones. */
@@ -67,7 +73,7 @@ export class KeyedStream<T, K extends Key> extends Joinable<T, K> {
    * return, else `any` (see `process.ts`).
    */
   process<
-    S extends StateDescriptors,
+    S extends StateDescriptors = NoStates,
     // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
     Out = any,
     Returned extends Out | Nothing = Nothing,

@@ -59,7 +59,8 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     this.expiring = this.states.flatMap(({ expiring = [] }) => expiring);
     // No prototype: a state may be named "constructor".
     const handles = this.states.map(({ name, table, handle }) => [name, handle ?? table]);
-    this.handles = Object.assign(Object.create(null), Object.fromEntries(handles));
+    // Frozen: what is assigned to the name of a state would be lost in silence.
+    this.handles = Object.freeze(Object.assign(Object.create(null), Object.fromEntries(handles)));
   }
 
   get stateNames(): readonly string[] {

@@ -129,8 +129,9 @@ export class OperatorState {
     const maps = named
       .filter(([, { kind }]) => kind === "broadcast")
       .map(([name]) => [name, new BroadcastMap(name, checks)] as const);
-    this.handles = Object.fromEntries(lists);
-    this.broadcast = Object.fromEntries(maps);
+    // Frozen: what is assigned to the name of a state would be lost in silence.
+    this.handles = Object.freeze(Object.fromEntries(lists));
+    this.broadcast = Object.freeze(Object.fromEntries(maps));
     this.#states = new Map<string, Entries>([...lists, ...maps]);
   }
 

@@ -287,8 +287,8 @@ describe("layers", () => {
       message: 'parallelism (from TIDEMARK_PARALLELISM): must be a whole number from 1 to 32768, got "many"',
     });
     expect(refusal({}, { flags: { "checkpointing.interval": "1 week" } }).message).toBe(
-      'checkpointing.interval (from the command line): unknown unit "week" in "1 week"; units are ms, s, m, h, d; ' +
-        '"off" is allowed too',
+      'checkpointing.interval (from the command line): must be a duration: unknown unit "week" in "1 week"; units are ms, s, m, ' +
+        'h, d; "off" is allowed too',
     );
     expect(refusal({ maxParallelism: 4 }, { environment: { TIDEMARK_PARALLELISM: "8" } }).message).toMatch(
       /^parallelism \(from TIDEMARK_PARALLELISM\): 8 subtasks, but maxParallelism is 4/,

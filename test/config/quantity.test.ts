@@ -25,8 +25,14 @@ describe("durations", () => {
     ["ten seconds", 'must be a duration ("10 s", "500ms" or a number of milliseconds), got "ten seconds"'],
     ["", 'must be a duration ("10 s", "500ms" or a number of milliseconds), got ""'],
     ["1s 500ms", 'must be a duration ("10 s", "500ms" or a number of milliseconds), got "1s 500ms"'],
-    ["10 fortnights", 'unknown unit "fortnights" in "10 fortnights"; units are ms, s, m, h, d'],
-    ["1 constructor", 'unknown unit "constructor" in "1 constructor"; units are ms, s, m, h, d'],
+    [
+      "10 fortnights",
+      'must be a duration: unknown unit "fortnights" in "10 fortnights"; units are ms, s, m, h, d',
+    ],
+    [
+      "1 constructor",
+      'must be a duration: unknown unit "constructor" in "1 constructor"; units are ms, s, m, h, d',
+    ],
     [-1, "must not be negative, got -1"],
     ["-1s", 'must not be negative, got "-1s"'],
     ["0.5ms", 'must come to whole milliseconds, got "0.5ms"'],
@@ -64,6 +70,6 @@ test("sizes", () => {
   expect(readSize("2 GB")).toEqual({ value: 2_000_000_000 });
   expect(readSize(100)).toEqual({ value: 100 });
   expect(readSize("1 TB")).toEqual({
-    problem: 'unknown unit "TB" in "1 TB"; units are B, kB, KiB, MB, MiB, GB, GiB',
+    problem: 'must be a size: unknown unit "TB" in "1 TB"; units are B, kB, KiB, MB, MiB, GB, GiB',
   });
 });

@@ -231,7 +231,7 @@ describe("process", () => {
       { total: valueState({ sum: new Money() }) },
       'state "total": its initial value cannot be stored: field "sum" is an object of class Money',
     ],
-    ["no state", undefined, "state must be an object like { count: valueState(0) }, got undefined"],
+    ["no object", null, "state must be an object like { count: valueState(0) }, got null"],
     ["a plain value", { count: 0 }, 'state "count" must be made by valueState(initial) or listState() or'],
     [
       "no function",
@@ -517,7 +517,7 @@ describe("refused as a whole", () => {
     test.each([
       [{ after: 0 }, "after must be at least 1 ms, is the number 0"],
       [{ after: "-1 h" }, "after must not be negative"],
-      [{ after: "1 hr" }, 'after unknown unit "hr"'],
+      [{ after: "1 hr" }, 'after must be a duration: unknown unit "hr"'],
       [{ after: Number.POSITIVE_INFINITY }, "after must be a duration that ends"],
       [{ after: 1, time: "evnt" }, 'time must be "processing" or "event", is the text "evnt"'],
       [{ after: 1, updateOn: "read" }, 'updateOn must be "write" or "readAndWrite"'],

@@ -22,6 +22,9 @@ import type { OpenAndClose } from "./given.ts";
 import type { NoSideOutputs, SideOutput, SideOutputWitnesses } from "./side-outputs.ts";
 import type { TypeWitness } from "./type-witness.ts";
 
+/** The states of a process that declares none. */
+export type NoStates = Readonly<Record<never, never>>;
+
 /** `ProcessContext` that knows the types of the key, of the side outputs and of what `open` answers. */
 export interface KeyedContext<
   K extends Key,
@@ -82,8 +85,8 @@ export interface ProcessDefinition<
   Resource = undefined,
   ReturnedByTimer = Nothing,
 > extends OpenAndClose<Resource> {
-  /** The states by name: names are stable, a restored job finds its state by them. */
-  readonly state: S;
+  /** The states by name: names are stable, a restored job finds its state by them. Default: none. */
+  readonly state?: S;
   /** Type of what is emitted, see `type`. */
   readonly output?: TypeWitness<Out>;
   /** The side outputs by tag: `{ late: type<Reading>() }`. */
@@ -171,7 +174,7 @@ export function emitReturned<
     Readonly<Record<string, unknown>>,
     unknown
   >;
-  const { state, sideOutputs, timestamps, endOfInput, replayClock } = written;
+  const { state = {}, sideOutputs, timestamps, endOfInput, replayClock } = written;
   return {
     state,
     timestamps,

@@ -19,6 +19,7 @@ import {
   type Expired,
   emitReturned,
   type KeyedContext,
+  type NoStates,
   type Nothing,
   type ProcessDefinition,
 } from "../functions/process.ts";
@@ -135,8 +136,8 @@ export class BroadcastConnectedStream<T, Broadcast, K extends Key> {
 
   /** An operator with keyed state, timers, and state that the broadcast records keep the same in every subtask. */
   process<
-    S extends StateDescriptors,
-    B extends BroadcastStateDescriptors,
+    S extends StateDescriptors = NoStates,
+    B extends BroadcastStateDescriptors = NoStates,
     // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
     Out = any,
     Returned extends Out | Nothing = Nothing,
@@ -169,7 +170,10 @@ export class BroadcastConnectedStream<T, Broadcast, K extends Key> {
   }
 }
 
-function checkBroadcast(id: string, { broadcast, state }: { broadcast: unknown; state: object }): void {
+function checkBroadcast(
+  id: string,
+  { broadcast, state = {} }: { readonly broadcast: unknown; readonly state?: object },
+): void {
   const wrong = (what: string): never => {
     throw new ConfigurationError(id, `operator "${id}": ${what}`);
   };

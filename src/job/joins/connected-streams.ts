@@ -10,6 +10,7 @@ import {
   type Emitted,
   emitReturned,
   type KeyedContext,
+  type NoStates,
   type Nothing,
   type ProcessDefinition,
 } from "../functions/process.ts";
@@ -54,7 +55,7 @@ export class ConnectedStreams<First, Second, K extends Key> {
 
   /** An operator with state and timers. The type of the stream it gives is found as at a keyed `process`. */
   process<
-    S extends StateDescriptors,
+    S extends StateDescriptors = NoStates,
     // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
     Out = any,
     Returned extends Out | Nothing = Nothing,

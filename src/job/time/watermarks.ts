@@ -1,7 +1,8 @@
 /** The watermark strategies that a job can choose from. */
-import { type Duration, formatDuration, parseDuration } from "../../config/quantity.ts";
+import { type Duration, formatDuration, parseDuration, show } from "../../config/quantity.ts";
 import { NO_TIMESTAMP } from "../../dataflow/source.ts";
 import { BoundedGenerator, type WatermarkStrategy } from "../../dataflow/time/watermarks.ts";
+import { ConfigurationError } from "../../errors.ts";
 
 /**
  * The watermark is the largest timestamp less `by`, less 1 ms: records may come that much later than newer ones.
@@ -22,10 +23,19 @@ export function ascendingTimestamps(): WatermarkStrategy {
   return boundedOutOfOrderness(0);
 }
 
-/** The watermarks that the records carry themselves: `watermarkOf` answers that of a record, or undefined. */
+/**
+ * The watermarks that the records carry themselves: `watermarkOf` answers that of a record, or undefined.
+ *
+ * @throws ConfigurationError
+ */
 export function punctuatedWatermarks<T>(
   watermarkOf: (value: T, timestamp: number) => number | undefined,
 ): WatermarkStrategy<T> {
+  if (typeof watermarkOf !== "function")
+    throw new ConfigurationError(
+      "watermarks",
+      `punctuatedWatermarks: a function is needed that answers the watermark of a record or undefined, got ${show(watermarkOf)}`,
+    );
   return {
     description: "punctuated",
     perRecord: true,

@@ -6,11 +6,10 @@ import type { WindowTrigger } from "../../dataflow/operators/windows/triggered/t
 import { ConfigurationError } from "../../errors.ts";
 import type { StateDescriptors } from "../../state/descriptor.ts";
 import { checkReplayClock, checkStates } from "../definition.ts";
+import type { NoStates } from "../functions/process.ts";
 import { checkName } from "../name.ts";
 import type { ResolvedWindows } from "./assigners.ts";
 import { AT_END, checkTrigger, factsOf } from "./triggers.ts";
-
-export type NoStates = Readonly<Record<never, never>>;
 
 export interface WindowOptions<
   Tag extends string = never,

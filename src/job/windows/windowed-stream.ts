@@ -23,11 +23,11 @@ import { ConfigurationError } from "../../errors.ts";
 import type { AggregateFunction, Key, StateDescriptors } from "../../state/descriptor.ts";
 import { checkFunction, type OperatorOptions } from "../definition.ts";
 import { type CombineOptions, refuseCombine, takeCombine } from "../functions/combine.ts";
-import type { Emitted, Nothing } from "../functions/process.ts";
+import type { Emitted, NoStates, Nothing } from "../functions/process.ts";
 import { checkName } from "../name.ts";
 import type { Stream } from "../stream.ts";
 import { type ResolvedWindows, resolveWindows, type WindowAssigner } from "./assigners.ts";
-import { type NoStates, resolveOptions, type WindowOptions } from "./options.ts";
+import { resolveOptions, type WindowOptions } from "./options.ts";
 import { spanOf } from "./span.ts";
 import { factsOf } from "./triggers.ts";
 

@@ -167,7 +167,7 @@ describe("a trigger that does what it must not", () => {
     [
       "has no onTimer for its timer",
       { onRecord: waitFor((timestamp) => timestamp + 5) },
-      /has registered a timer, and has no onTimer/,
+      /has registered a timer, and there is no onTimer/,
     ],
     [
       "registers half a millisecond",

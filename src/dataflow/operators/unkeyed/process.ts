@@ -106,6 +106,11 @@ class SubtaskContext extends EmittingContext implements UnkeyedProcessContext {
     this.names = state.names;
   }
 
+  /** Its type has none; a job file without types finds out here. */
+  get timers(): never {
+    throw new Error("timers belong to keys: put keyBy in front of process");
+  }
+
   begin(timestamp: number): void {
     this.beginAt(timestamp);
   }

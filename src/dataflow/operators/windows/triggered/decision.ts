@@ -87,12 +87,8 @@ export class Decision implements TriggerContext {
   onTimer(key: Key, window: LiveWindow, time: number, kind: TimerKind): TriggerResult {
     const { trigger } = this.options;
     this.begin(key, window, time);
-    if (trigger.onTimer === undefined) {
-      throw new Error(
-        `trigger "${trigger.name}" has registered a timer, and has no onTimer that it could call`,
-      );
-    }
-    return this.end("onTimer", trigger.onTimer({ time, kind }, this));
+    this.checkHasOnTimer();
+    return this.end("onTimer", trigger.onTimer!({ time, kind }, this));
   }
 
   onMerge(key: Key, window: LiveWindow, timestamp: number, states: readonly unknown[]): void {
@@ -119,6 +115,8 @@ export class Decision implements TriggerContext {
 
   private register(time: number, kind: TimerKind): void {
     this.checkTimer("registerTimer", time, kind);
+    // The window may end before the timer is due, and would then have fired nothing in silence.
+    this.checkHasOnTimer();
     // At the end of input all times have come: in a window without end, one timer would follow the other for ever.
     const hasEnded = kind === "event" && this.currentWatermark === Number.POSITIVE_INFINITY;
     if (time === Number.POSITIVE_INFINITY || (hasEnded && this.window.end === Number.POSITIVE_INFINITY))
@@ -138,6 +136,14 @@ export class Decision implements TriggerContext {
       throw new Error(`${method} of a trigger takes as kind "event" or "processing"`);
     if (!isTime(time) && time !== Number.POSITIVE_INFINITY)
       throw new Error(`${method} of a trigger was given as time ${describeNoTime(time)}`);
+  }
+
+  private checkHasOnTimer(): void {
+    const { trigger } = this.options;
+    if (trigger.onTimer !== undefined) return;
+    throw new Error(
+      `trigger "${trigger.name}" has registered a timer, and there is no onTimer that the timer could call: define one`,
+    );
   }
 
   private checkIsOpen(what: string): void {

@@ -91,7 +91,9 @@ function named(states: StateDescriptors, nameOf: (name: string) => string): Stat
 
 function statesOf({ windowState, keyState }: TriggeredWindowDefinition, state: KeyedState): WindowStates {
   const handlesOf = (states: StateDescriptors, nameOf: (name: string) => string) =>
-    Object.fromEntries(Object.keys(states).map((name) => [name, state.handles[nameOf(name)]!]));
+    Object.freeze(
+      Object.fromEntries(Object.keys(states).map((name) => [name, state.handles[nameOf(name)]!])),
+    );
   return {
     windowState: handlesOf(windowState, windowStateName),
     keyState: handlesOf(keyState, keyStateName),
