@@ -285,7 +285,7 @@ export class ControlClient {
   async #answerTo(job: string, question: Question, wish: Wish, search: LeaderSearch): Promise<LeaderAnswer> {
     const { link, subjects, session, identity, newId, leaderTimeoutMs = 15_000 } = this.#options;
     const subject =
-      question.type === "job.submit" && session !== undefined
+      (question.type === "job.submit" || question.type === "job.rehearse") && session !== undefined
         ? subjects.runControl(job, session)
         : subjects.control(job);
     const signal = timeoutSignal(link.clock, leaderTimeoutMs);

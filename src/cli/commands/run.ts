@@ -16,13 +16,17 @@ import { LateLines } from "../run/late-lines.ts";
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../run/progress.ts";
 import { type RunFlags, RunSession } from "../run/run-session.ts";
 import { addGapOptions, SkippedLines } from "../submission/gaps.ts";
+import { addRestoringOptions, unseenText } from "../submission/restoring.ts";
 
 interface RunCommandFlags extends RunFlags {
   readonly json?: boolean;
 }
 
 export function runCommand(program: Command): void {
-  addGapOptions(addConfigOptions(addClusterOptions(program.command("run"), "optional")))
+  addRestoringOptions(
+    addGapOptions(addConfigOptions(addClusterOptions(program.command("run"), "optional"))),
+    "optional",
+  )
     .description("run a job here: workers, coordinator and, without --server, a nats-server")
     .argument("<job>", "TypeScript or JavaScript file that exports a job by default")
     .addOption(
@@ -37,7 +41,10 @@ export function runCommand(program: Command): void {
           "first one that follows from the directory)",
       ).argParser(wholeNumber(1, 65_535)),
     )
-    .option("--fresh", "start over: drop the state of an earlier run")
+    .option(
+      "--fresh",
+      "start over: drop the state of an earlier run; with --from: begin with that one in its place",
+    )
     .option("--events <file>", "append every event of the job to this file, one JSON object a line")
     .option("--json", "one JSON object at the end instead of text")
     .addHelpText(
@@ -71,7 +78,10 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   });
   if (waited) say("everything that the job needs is there");
   const { plan, config } = session.prepared;
-  say(`${[describePlan(plan, config, regionsOf(plan)), ...session.gaps].join("\n")}\n`);
+  if (flags.dryRun === true) return await showRehearsal(session, flags);
+  const { restored } = session;
+  const notes = typeof restored === "object" ? restored.notes : [];
+  say(`${[describePlan(plan, config, regionsOf(plan)), ...session.gaps, ...notes].join("\n")}\n`);
   interruption.suspends(session);
   const late = new LateLines();
   showProgress(screen, session, late);
@@ -90,6 +100,18 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
     commandOutput.write(`${outcomeLine(report, seconds, session.withoutCheckpoint(report))}\n`);
   if (report.status === "failed") writeMessage(causeOfFailure(report));
   setOutcome(report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok);
+}
+
+/** What would be restored: the leader would take it, and nothing has begun. */
+async function showRehearsal(session: RunSession, { from, json }: RunCommandFlags): Promise<void> {
+  await session.close();
+  const look = session.restored!;
+  const { name } = session.prepared.job;
+  if (json === true) commandOutput.writeJson(typeof look === "string" ? { from, unseen: look } : look.value);
+  else
+    commandOutput.write(
+      `${typeof look === "string" ? unseenText(name, look) : [look.text, ...session.gaps].join("\n")}\n`,
+    );
 }
 
 /** First signal: suspend, always resumable. Second: end at once, as safe as a crash (P30). */
@@ -169,7 +191,7 @@ function outcomeLine(report: JobReport, seconds: number, withoutCheckpoint: bool
     case "finished":
       return `job ${report.job} has finished: all input processed, all output committed (${facts})`;
     case "stopped":
-      return `job ${report.job} has stopped with a savepoint (${facts}); "tidemark restore FILE --from …" goes on from it`;
+      return `job ${report.job} has stopped with a savepoint (${facts}); "tidemark run FILE --from LOCATION" goes on from it`;
     case "suspended":
       return `job ${report.job} is suspended (${facts}); run it again to go on${withoutCheckpoint ? fallback(report) : ""}, or with --fresh to start over`;
     case "canceled":

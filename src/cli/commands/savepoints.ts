@@ -1,17 +1,17 @@
 /** `tidemark savepoint`, `stop`, `restore`: snapshots that belong to their users. */
-import { hostname } from "node:os";
 import type { Command } from "commander";
 import type { RestoreRequest } from "../../control/messages.ts";
-import { describeError, RequestRefusedError } from "../../errors.ts";
-import { table } from "../../job/plan.ts";
-import { planRestore, type RestorePlan } from "../../job/restore/restore-plan.ts";
-import { readRecord } from "../../runtime/leader/records/stored-record.ts";
-import { type RestorableState, readRestorable } from "../../runtime/leader/submissions/fork.ts";
-import type { ClusterView } from "../assembly.ts";
+import { describeError } from "../../errors.ts";
 import { addConfigOptions } from "../options.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
-import { counted } from "../output/text.ts";
 import { addGapOptions, describeGaps } from "../submission/gaps.ts";
+import {
+  addRestoringOptions,
+  lookAtRestore,
+  type RestoringFlags,
+  restoreRequestOf,
+  unseenText,
+} from "../submission/restoring.ts";
 import {
   addClientOptions,
   type ClientFlags,
@@ -29,12 +29,8 @@ interface SavepointFlags extends ClientFlags {
   readonly drain?: boolean;
 }
 
-interface RestoreFlags extends SubmitFlags {
+interface RestoreFlags extends SubmitFlags, RestoringFlags {
   readonly from: string;
-  readonly claim?: boolean;
-  readonly drop: readonly string[];
-  readonly writeAgain?: boolean;
-  readonly dryRun?: boolean;
 }
 
 const TO =
@@ -64,25 +60,12 @@ export function savepointCommands(program: Command): void {
     .action((job: string, flags: SavepointFlags) =>
       take(job, flags, flags.drain === true ? "drain" : "stop"),
     );
-  addGapOptions(addConfigOptions(addClientOptions(program.command("restore"))))
-    .description("start a job with the state of a savepoint or of a checkpoint that a job has left")
-    .argument("<job>", "TypeScript or JavaScript file that exports a job by default")
-    .requiredOption("--from <location>", "what savepoint or stop has printed, or checkpoint:<job>[/<id>]")
-    .option(
-      "--claim",
-      "the savepoint is the job's from now on: deleted once a checkpoint of its own is complete",
-    )
-    .option(
-      "--drop <operator>",
-      "give up the state of this operator, repeatable",
-      (operator: string, all: readonly string[]) => [...all, operator],
-      [] as readonly string[],
-    )
-    .option(
-      "--write-again",
-      "of a savepoint that its job went back behind: write what it holds for the sinks, which may then be there twice",
-    )
-    .option("--dry-run", "only show what would be restored, or why it would be refused")
+  addRestoringOptions(
+    addGapOptions(addConfigOptions(addClientOptions(program.command("restore"))))
+      .description("start a job with the state of a savepoint or of a checkpoint that a job has left")
+      .argument("<job>", "TypeScript or JavaScript file that exports a job by default"),
+    "required",
+  )
     .option("--fresh", "also when the job of this name could be resumed by itself")
     .addHelpText(
       "after",
@@ -107,20 +90,13 @@ async function take(
 }
 
 async function restore(path: string, flags: RestoreFlags): Promise<void> {
-  checkPlace("--from", flags.from);
-  const request = {
-    location: flags.from,
-    mode: flags.claim === true ? "claim" : "no-claim",
-    drop: flags.drop,
-    writeAgain: flags.writeAgain === true,
-  } as const;
+  const request = restoreRequestOf(flags)!;
   if (flags.dryRun === true)
     return withSubmission(path, flags, { dryRun: true }, (made) => rehearse(made, flags, request));
-  await handIn(path, flags, request, async ({ view, prepared, submission }) => {
+  await handIn(path, flags, request, async ({ view, submission }) => {
     // What cannot be read here the leader may be able to read.
-    const found = await look(view, flags.from).catch(describeError);
-    const notes =
-      typeof found === "string" ? [] : planRestore(found, prepared.plan, flags.drop, submission.splits).notes;
+    const look = await lookAtRestore(view, request, submission).catch(describeError);
+    const notes = typeof look === "string" ? [] : look.notes;
     return {
       value: { job: submission.job, submitted: true, from: flags.from, notes },
       text: [`job ${submission.job} is submitted, restored from ${flags.from}`, ...notes].join("\n"),
@@ -130,49 +106,11 @@ async function restore(path: string, flags: RestoreFlags): Promise<void> {
 
 /** The table is of what is seen from here; whether it would be restored, the leader says. */
 async function rehearse(made: MadeSubmission, flags: RestoreFlags, request: RestoreRequest): Promise<void> {
-  const { view, prepared, submission } = made;
-  const found = await look(view, flags.from);
-  if (typeof found !== "string") {
-    const plan = planRestore(found, prepared.plan, flags.drop, submission.splits);
-    const { checkpointId, job } = found.manifest;
-    const value = { from: flags.from, job, checkpointId, drained: found.drained, ...plan };
-    print(flags, value, [describe(plan), ...describeGaps(submission.splits)].join("\n"));
-  }
+  const { view, submission } = made;
+  const look = await lookAtRestore(view, request, submission);
+  if (typeof look !== "string")
+    print(flags, look.value, [look.text, ...describeGaps(submission.splits)].join("\n"));
   await clientOf(view, flags).rehearse(submission, flags.fresh === true, request);
-  if (typeof found === "string")
-    print(
-      flags,
-      { from: flags.from, unseen: found },
-      `job ${submission.job} would be restored; what of it cannot be shown here: ${found}`,
-    );
-}
-
-/** A text: why it cannot be read here. The coordinator may see more. */
-async function look(view: ClusterView, from: string): Promise<RestorableState | string> {
-  const records = await view.findRecords();
-  try {
-    return await readRestorable(from, {
-      findStorage: view.findStorage,
-      openStorage: view.openStorage,
-      host: hostname(),
-      recordOf: async (job) => (await readRecord(records, job))?.record,
-    });
-  } catch (error) {
-    if (error instanceof RequestRefusedError) return error.message;
-    throw error;
-  }
-}
-
-function describe({ operators, notes }: RestorePlan): string {
-  const rows = table([
-    ["operator", "", "finished", "state", "bytes"],
-    ...operators.map(({ operator, fate, finished, states, bytes }) => [
-      operator,
-      fate,
-      finished === 0 ? "" : counted(finished, "subtask"),
-      states.join(", "),
-      String(bytes),
-    ]),
-  ]);
-  return [rows, ...notes].join("\n");
+  if (typeof look === "string")
+    print(flags, { from: flags.from, unseen: look }, unseenText(submission.job, look));
 }

@@ -8,6 +8,7 @@
  * - AD1 What came from the environment is not repeated for `tidemark`: it holds for the next command as well.
  * - AD2 No secret is printed: its place says "…".
  * - AD3 For a provided server `nats` gets the file that holds address and token in the place of the address.
+ * - AD4 A `run` leads its job alone, and its server may end with it: what `restore` would do, it does by itself.
  */
 import { isAbsolute, relative } from "node:path";
 import type { Command, Option } from "commander";
@@ -84,6 +85,7 @@ export class Advice {
   readonly #mention: RegExp;
   readonly #given: readonly Given[];
   readonly #file: string | undefined;
+  readonly #runs: boolean;
   /** The server that a run provides. */
   #provided: string | undefined;
   /** By address: the context file of a server that a run provides. */
@@ -96,6 +98,7 @@ export class Advice {
     this.#mention = new RegExp(`\\btidemark (${names.join("|")})(?![\\w-])`, "g");
     this.#given = command.options.flatMap((option) => givenOf(command, option));
     this.#file = jobFileOf(command);
+    this.#runs = command.name() === "run";
   }
 
   /** From now on clients reach the job there; `run` itself does not need to be told. */
@@ -110,10 +113,11 @@ export class Advice {
 
   complete(text: string): string {
     if (!text.includes("tidemark ") && !text.includes("nats ")) return text;
+    const own = this.#runs ? text.replaceAll("tidemark restore FILE", "tidemark run FILE") : text;
     return this.#completeNats(
-      text.replace(this.#mention, (found, name: string, at: number) => {
+      own.replace(this.#mention, (found, name: string, at: number) => {
         const verb = this.#verbs.get(name)!;
-        const isWhole = !verb.needsArgument || text[at + found.length] === " ";
+        const isWhole = !verb.needsArgument || own[at + found.length] === " ";
         return isWhole ? `${found}${this.#wordsFor(verb)}` : found;
       }),
     ).replace(FILE_OF_COMMAND, (found) =>

@@ -16,9 +16,10 @@ import { type Cluster, type PreparedJob, submissionOf } from "../assembly.ts";
 import { advice, shownPath, writeMessage } from "../output/advice.ts";
 import type { GapFlags } from "../submission/gaps.ts";
 import { earlierRun, sayingOnce, untilMet } from "../submission/prerequisites.ts";
+import type { RestoringFlags } from "../submission/restoring.ts";
 
 interface WaitingRun {
-  readonly flags: GapFlags & { readonly fresh?: boolean };
+  readonly flags: GapFlags & Pick<RestoringFlags, "from" | "dryRun"> & { readonly fresh?: boolean };
   readonly logger: Logger;
   /** Called with what the job needs and the server does not have; undefined: the run ends instead. */
   readonly onMissing?: (missing: string) => void;
@@ -36,8 +37,10 @@ export async function submissionWhenMet(
 ): Promise<JobSubmission> {
   const { name: job } = prepared.job;
   const records = await openRecords();
-  const earlier = flags.fresh === true ? {} : await earlierRun(records, records.bucket, job);
-  const environment = { job, logger: sayingOnce(logger), troubles, nats, ...earlier };
+  const earlier =
+    flags.fresh === true || flags.from !== undefined ? {} : await earlierRun(records, records.bucket, job);
+  const asking = flags.dryRun === true ? ({ dryRun: true } as const) : {};
+  const environment = { job, logger: sayingOnce(logger), troubles, nats, ...asking, ...earlier };
   const ask = () => submissionOf(prepared, environment, storage.description, flags);
   if (server === undefined || onMissing === undefined) return await ask();
   return await Promise.race([untilMet(ask, onMissing), goneServer(server)]);

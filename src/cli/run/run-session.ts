@@ -38,11 +38,17 @@ import { startEnvironment } from "../process/process-state.ts";
 import { describeGaps, type GapFlags } from "../submission/gaps.ts";
 import { loadJobFile } from "../submission/job-file.ts";
 import { sayingWhatStays } from "../submission/made-before.ts";
+import {
+  lookAtRestore,
+  type RestoreLook,
+  type RestoringFlags,
+  restoreRequestOf,
+} from "../submission/restoring.ts";
 import { Children } from "./children.ts";
 import { EventFile } from "./event-file.ts";
 import { goneServer, provideServer, submissionWhenMet } from "./provided-server.ts";
 
-export interface RunFlags extends ClusterFlags, ConfigFlags, GapFlags {
+export interface RunFlags extends ClusterFlags, ConfigFlags, GapFlags, RestoringFlags {
   readonly fresh?: boolean;
   readonly events?: string;
   readonly workers?: number;
@@ -96,6 +102,8 @@ export class RunSession {
   readonly cluster: Cluster;
   /** What was decided about input that may go unread, a line for each source. */
   readonly gaps: readonly string[];
+  /** The state that was named for the job, if any; a text: it cannot be read here, and why. */
+  readonly restored: RestoreLook | string | undefined;
   readonly #server: NatsServer | undefined;
   readonly #children: Children;
   readonly #client: ControlClient;
@@ -123,6 +131,7 @@ export class RunSession {
         "port",
         `--port is that of the nats-server which run provides, and this run uses the one at ${flags.server}; leave --port out`,
       );
+    restoreRequestOf(flags);
     const prepared = prepareSubmission(await loadJobFile(options.jobPath), overridesOf(flags));
     options.onLoaded?.();
     for (const warning of prepared.warnings) logger.warn({}, warning);
@@ -174,8 +183,12 @@ export class RunSession {
       onWorkerEnded: (worker, reason) => session.#tellEnded(worker, reason),
       silenceMsMax: Math.max(SILENCE_MS_MIN, SILENT_HEARTBEATS * prepared.config.heartbeat.timeoutMs),
     });
-    const gaps = describeGaps(submission.splits);
-    const session: RunSession = new RunSession(options, provided, gaps, children, failure);
+    const restore = restoreRequestOf(flags);
+    const { openRecords: findRecords, openStorage, storage } = cluster;
+    const access = { findRecords, openStorage, findStorage: async () => storage };
+    const restored = restore === null ? undefined : await lookAtRestore(access, restore, submission);
+    const known = { gaps: describeGaps(submission.splits), restored };
+    const session: RunSession = new RunSession(options, provided, known, children, failure);
     try {
       // The server must know our subscription before the first event.
       await cluster.bus.flush();
@@ -183,9 +196,13 @@ export class RunSession {
         name: "coordinator",
         args: ["coordinator", "--job", prepared.job.name, "--session", session.#id],
       });
-      const submitted = () => session.#client.submit(submission, flags.fresh === true);
+      const fresh = flags.fresh === true;
+      const submitted = () =>
+        restore !== null && flags.dryRun === true
+          ? session.#client.rehearse(submission, fresh, restore)
+          : session.#client.submit(submission, fresh, restore);
       await Promise.race([sayingWhatStays(submission, submitted), session.#broken]);
-      session.#startWorkers(options);
+      if (flags.dryRun !== true) session.#startWorkers(options);
     } catch (error) {
       await session.#takeDown();
       throw error;
@@ -196,12 +213,13 @@ export class RunSession {
   private constructor(
     options: RunSessionOptions,
     { prepared, cluster, server, events }: ProvidedRun,
-    gaps: readonly string[],
+    known: Pick<RunSession, "gaps" | "restored">,
     children: Children,
     failure: Promise<never>,
   ) {
     this.prepared = prepared;
-    this.gaps = gaps;
+    this.gaps = known.gaps;
+    this.restored = known.restored;
     this.cluster = cluster;
     this.#server = server;
     this.#children = children;

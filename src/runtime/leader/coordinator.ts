@@ -279,20 +279,22 @@ export class Coordinator {
     const { job } = request.submission;
     const other = own === undefined ? await this.#watch.livingHolder(leaseKey(job)) : place;
     if (other !== undefined && (!this.#leads(job) || own !== undefined)) return ledByRun(job, other);
+    return (await this.#staleSubmission(request)) ?? (await this.#take(request));
+  }
+
+  async #take(request: Submit | Rehearsal): Promise<LeaderAnswer> {
     const { submissionId } = request.submission;
     if (request.type === "job.rehearse")
       return await this.#repetitions.request(submissionId, () => this.#rehearse(request));
-    const stale = await this.#staleSubmission(request);
-    if (stale !== undefined) return stale;
     const submit = () => this.#inOrder(() => this.#submit(request));
     // Copying the state takes its time.
     return request.restore === null ? await submit() : await this.#repetitions.request(submissionId, submit);
   }
 
   /** Repetitions of what was taken find it (P64). */
-  async #staleSubmission(request: Submit): Promise<LeaderAnswer | undefined> {
+  async #staleSubmission(request: Submit | Rehearsal): Promise<LeaderAnswer | undefined> {
     const { job, submissionId } = request.submission;
-    if (this.#repetitions.knows(submissionId)) return undefined;
+    if (request.type === "job.rehearse" || this.#repetitions.knows(submissionId)) return undefined;
     const running = await this.#upToDate(job);
     const present = presentRecord(running, await this.#recordOf(job));
     return lifeOf(present) === submissionId ? undefined : this.#nonces.stale(request, job, present);
@@ -300,12 +302,12 @@ export class Coordinator {
 
   /** Takes a request from the `tidemark run` that has started this process. */
   async #receiveFromRun(request: LeaderRequest): Promise<LeaderAnswer | undefined> {
-    if (request.type !== "job.submit") return undefined;
+    if (request.type !== "job.submit" && request.type !== "job.rehearse") return undefined;
     const { job } = request.submission;
     const rival = await this.#lease.rival();
     if (rival !== undefined) return runningInRun(job, rival);
     await this.#adoption;
-    return await this.#inOrder(() => this.#submit(request));
+    return await this.#take(request);
   }
 
   #leads(job: string): boolean {

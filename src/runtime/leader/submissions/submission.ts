@@ -279,7 +279,10 @@ function restorable({ checkpoints, status }: JobRecord): boolean {
 function elsewhere(existing: JobRecord): string {
   const { job } = existing;
   if (!restorable(existing)) return "";
-  return `, look what fits the new one with "tidemark restore FILE --from checkpoint:${job} --fresh --dry-run" and go on without --dry-run`;
+  return (
+    `, look what fits the new one with "tidemark restore FILE --from checkpoint:${job} --fresh --dry-run" and go on ` +
+    "without --dry-run"
+  );
 }
 
 /**
