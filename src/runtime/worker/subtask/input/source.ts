@@ -38,6 +38,7 @@ import { paceOf } from "./pace.ts";
 import type { Pace } from "./paused-splits.ts";
 import { SkippedInput } from "./skipped-input.ts";
 import { TimestampsAhead } from "./timestamps-ahead.ts";
+import { TimestampsUnit } from "./timestamps-unit.ts";
 
 /** Records taken from a source between two looks at room and clock. */
 const RECORDS_PER_POLL = 128;
@@ -90,7 +91,7 @@ const NO_EVENT_TIME = { intervalMs: DEFAULT_INTERVAL_MS };
 interface ReadingSourceOptions
   extends Pick<
     SubtaskOptions,
-    "graph" | "vertex" | "index" | "clock" | "feed" | "logger" | "deployment" | "send"
+    "graph" | "vertex" | "index" | "clock" | "feed" | "logger" | "troubles" | "deployment" | "send"
   > {
   readonly operator: string;
   readonly reader: SourceReader<unknown>;
@@ -112,6 +113,7 @@ class ReadingSource implements SubtaskInput {
   readonly #positions = new Map<number, readonly SplitPosition[]>();
   /** undefined: the source is aligned with no others. */
   readonly #pace: Pace | undefined;
+  readonly #unit: TimestampsUnit;
   readonly #recordsPerPoll: number;
   #records = 0;
   #ended = false;
@@ -124,6 +126,7 @@ class ReadingSource implements SubtaskInput {
   constructor(options: ReadingSourceOptions) {
     this.#options = options;
     const { reader, vertex, index, chain, eventTime, splitTime } = options;
+    this.#unit = new TimestampsUnit(options.operator, options.troubles);
     const subtask = `${vertex.id}/${index}` as const;
     this.#skipped = new SkippedInput(reader, subtask, options);
     const describePosition = () => reader.describePosition();
@@ -224,6 +227,7 @@ class ReadingSource implements SubtaskInput {
   close(): void {
     this.#nextLook?.cancel();
     this.#pace?.close();
+    this.#unit.close();
   }
 
   /** The reader cannot leave out single splits, and none of them may be read. */
@@ -274,12 +278,14 @@ class ReadingSource implements SubtaskInput {
 
   /** Asks the splits for their watermarks when it is time, and sees to it that there is a turn for the next time. */
   #lookAtTime(): void {
-    const { flow, splitTime, clock } = this.#options;
+    const { flow, splitTime, splitIds, clock } = this.#options;
     const nowMs = clock.elapsedMs();
     const nextMs = splitTime.nextLookMs(flow.senders);
     if (nextMs === undefined) return;
     if (nowMs >= nextMs) {
       splitTime.look(nowMs, flow.senders, (split) => this.#statusOf(split));
+      const watermarks = splitIds.map((_, split) => splitTime.watermark(split));
+      this.#unit.look(watermarks, clock.nowMs());
       flow.follow();
     }
     if (this.#status === "idle") this.#wakeForTime(nowMs);
