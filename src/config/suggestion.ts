@@ -17,7 +17,8 @@ export function nearest(wrong: string, known: readonly string[]): string | undef
 /** `; did you mean "x"?`, or else `; known: a, b, c`. */
 export function didYouMean(wrong: string, known: readonly string[]): string {
   const name = nearest(wrong, known);
-  return name === undefined ? `; known: ${known.join(", ")}` : `; did you mean "${name}"?`;
+  if (name !== undefined) return `; did you mean "${name}"?`;
+  return known.length === 0 ? "; there are none" : `; known: ${known.join(", ")}`;
 }
 
 function bare(name: string): string {

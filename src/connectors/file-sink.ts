@@ -100,9 +100,13 @@ export function fileSink<T>(options: FileSinkOptions<T>, files: SinkFiles = node
       `fileSink: encode must be "json", "text" or a function, got ${show(encode)}`,
     );
   }
-  if (directory === "") throw new ConfigurationError("directory", "directory is empty");
+  if (typeof directory !== "string" || directory === "")
+    throw new ConfigurationError("directory", `fileSink: directory must be a path, got ${show(directory)}`);
   if (!/^\w+$/.test(name)) {
-    throw new ConfigurationError("name", `name "${name}" must be letters, digits and underscores`);
+    throw new ConfigurationError(
+      "name",
+      `fileSink: name must be letters, digits and underscores, got ${show(name)}`,
+    );
   }
   const folder = new SinkFolder(directory, name, files);
   return {

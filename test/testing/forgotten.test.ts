@@ -1,10 +1,11 @@
-/** What is left out, or used in another place than it belongs to: it works, or is named; it is never lost in silence. */
+/** What is left out, or used in another place than its own: it works, or is named; it is never lost in silence. */
 import { describe, expect, expectTypeOf, test } from "vitest";
 import {
   ascendingTimestamps,
   broadcastState,
   ConfigurationError,
   defineJob,
+  fileSink,
   type JobBuilder,
   operatorListState,
   punctuatedWatermarks,
@@ -155,4 +156,36 @@ test("punctuated watermarks without their function are refused when the job is b
   const call = () => punctuatedWatermarks(undefined as never);
   expect(call).toThrow(ConfigurationError);
   expect(call).toThrow("punctuatedWatermarks: a function is needed that answers the watermark of a record");
+});
+
+describe("a harness", () => {
+  const plain = defineJob("plain", {}, (job) => void itemsOf(job, "items").sink("out", testSink()));
+
+  test.each<[string, unknown, object | undefined, string]>([
+    ["no job", undefined, {}, "createTestHarness: a job is needed, what defineJob answers; got undefined"],
+    ["an import that is not awaited", Promise.resolve(plain), {}, "what defineJob answers; got"],
+    ["a wrong option", plain, { restored: {} }, 'no option "restored"; did you mean "restore"?'],
+    ["a wrong time", plain, { nowMs: Number.NaN }, "createTestHarness: nowMs is the number NaN"],
+  ])("refuses %s", async (_, job, options, message) => {
+    await expect(createTestHarness(job as never, options)).rejects.toThrow(message);
+  });
+
+  test("does nothing more when it is closed, and says so", async () => {
+    const harness = await createTestHarness(plain);
+    await harness.close();
+    await expect(harness.push("items", { key: "a", at: 1 })).rejects.toThrow("was closed in this harness");
+    expect(harness.output("out")).toEqual([]);
+  });
+
+  test("says that there are no side outputs", async () => {
+    const harness = await createTestHarness(plain);
+    expect(() => harness.sideOutput("items", "late")).toThrow(
+      'there is no operator "items" with side outputs; there are none',
+    );
+    await harness.close();
+  });
+});
+
+test("a file sink without its directory is refused by name", () => {
+  expect(() => fileSink({} as never)).toThrow("fileSink: directory must be a path, got undefined");
 });
