@@ -12,6 +12,8 @@
 
 import type { GraphPlan } from "../../machines/protocol.ts";
 import { resolveJobConfig } from "../config/job-config.ts";
+import { checkMembers } from "../config/members.ts";
+import { show } from "../config/quantity.ts";
 import { didYouMean } from "../config/suggestion.ts";
 import type { JobGraph } from "../dataflow/graph.ts";
 import type { OperatorDetails } from "../dataflow/operators/contract.ts";
@@ -23,11 +25,12 @@ import { describeNoTime, isTime } from "../dataflow/time/times.ts";
 import { ConfigurationError, OperatorError } from "../errors.ts";
 import { buildGraph } from "../job/graph.ts";
 import { Job } from "../job/job.ts";
-import { operatorsOf, planOf } from "../job/plan.ts";
-import { type WindowMigration, windowMigrations } from "../job/restore/window-migrations.ts";
+import { planOf } from "../job/plan.ts";
+import { windowMigrations } from "../job/restore/window-migrations.ts";
 import { HarnessClock } from "./harness-clock.ts";
 import { pendingOf } from "./pending.ts";
 import { withReadTags } from "./read-tags.ts";
+import { checkRestore } from "./restored.ts";
 import { type StoredVertex, tellsTime, VertexRun } from "./vertex-run.ts";
 
 /** A record that has come out, with its event time in ms; -Infinity: it has none. */
@@ -57,10 +60,15 @@ const QUIET_TURNS = 3;
 /**
  * Opens a job for a test. The functions' `open` runs here.
  *
- * @throws ConfigurationError when the job cannot be built, or the snapshot is not one of this job
+ * @throws ConfigurationError when the job cannot be built, an option means nothing, or the snapshot is not one of this
+ *   job
  */
 export async function createTestHarness(job: Job, options: TestHarnessOptions = {}): Promise<TestHarness> {
+  if (!(job instanceof Job))
+    refuse("job", `createTestHarness: a job is needed, what defineJob answers; got ${show(job)}`);
+  checkMembers(options, ["restore", "nowMs"], "createTestHarness", "option");
   const { restore, nowMs = restore?.nowMs ?? 0 } = options;
+  if (!isTime(nowMs)) refuse("nowMs", `createTestHarness: nowMs is ${describeNoTime(nowMs)}`);
   if (restore !== undefined && restore.job !== job.name)
     refuse("restore", `restore: the snapshot is one of job "${restore.job}", and this is job "${job.name}"`);
   const harness = new TestHarness(job, nowMs);
@@ -155,7 +163,7 @@ export class TestHarness {
           `restore: the snapshot holds operator "${id}", which this job runs otherwise or not`,
         );
     const migrations = restore && windowMigrations(restore.plan, this.#plan, []);
-    if (restore !== undefined) checkWindows(restore.plan, this.#plan, migrations!);
+    if (restore !== undefined) checkRestore(restore, this.#plan, migrations!);
     for (const [id, run] of this.#runs) {
       const stored = restore?.vertices[id];
       await run.open(stored && { ...stored, migrations: migrations! }, this.#end.signal);
@@ -291,6 +299,7 @@ export class TestHarness {
 
   /** Ends what is under way, and runs the functions' `close`. */
   async close(): Promise<void> {
+    this.#failure ??= new Error("it was closed");
     this.#end.abort();
     for (const { chain } of this.#runs.values()) await chain.close();
   }
@@ -324,7 +333,8 @@ export class TestHarness {
   #refuseAfterFailure(): void {
     if (this.#failure === undefined) return;
     const cause = this.#failure;
-    throw new Error("the job has failed in this harness; go on with a new one, from a snapshot", { cause });
+    const ended = this.#end.signal.aborted ? "was closed" : "has failed";
+    throw new Error(`the job ${ended} in this harness; go on with a new one, from a snapshot`, { cause });
   }
 
   #timestampOf(source: string, value: unknown, given: number): number {
@@ -362,27 +372,6 @@ export class TestHarness {
     const taken = this.#out.get(name) ?? [];
     this.#out.delete(name);
     return taken;
-  }
-}
-
-/** As a restore of the job itself does. */
-function checkWindows(
-  from: GraphPlan,
-  to: GraphPlan,
-  migrations: ReadonlyMap<string, WindowMigration>,
-): void {
-  const before = new Map(operatorsOf(from).map((operator) => [operator.id, operator]));
-  for (const { id, windows } of operatorsOf(to)) {
-    const was = before.get(id);
-    const migration = migrations.get(id);
-    const [problem] = migration?.problems ?? [];
-    if (problem !== undefined) refuse("restore", `restore: ${problem}`);
-    if (was === undefined || was.windows === windows || migration !== undefined) continue;
-    refuse(
-      "restore",
-      `restore: operator "${id}" has windows (${windows ?? "none"}) now and had others (${was.windows ?? "none"}): say ` +
-        "by migrateWindows what becomes of the old ones",
-    );
   }
 }
 

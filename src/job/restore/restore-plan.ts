@@ -210,12 +210,18 @@ function movedEnds(channel: ChannelStateHandle, from: GraphPlan, to: GraphPlan):
   ];
 }
 
-interface Placed {
+/** An operator of a graph. */
+export interface Placed {
   readonly operator: OperatorPlan;
   readonly parallelism: number;
 }
 
-function differences(
+/**
+ * Why the state of an operator does not fit what it is now, each with what helps.
+ *
+ * @param stored `states`: those that hold something or were declared; `filled`: those with a value
+ */
+export function differences(
   id: string,
   old: Placed,
   now: Placed,
@@ -309,6 +315,10 @@ function operatorsOf(plan: GraphPlan): Map<string, Placed> {
   );
 }
 
+/** A table of keys that is declared, or follows from what is: the rest goes along with it. */
+export const isOfUsers = (state: string): boolean =>
+  stateOfTimes(state) === undefined && state !== FORMER_WINDOWS;
+
 /** The states that users have named, and the bytes of all. */
 function storedIn(
   snapshots: readonly SubtaskSnapshot[],
@@ -325,7 +335,7 @@ function storedIn(
       if (isEventTime(state) || state.state === FORMER_WINDOWS) continue;
       const stored = of(state.operator);
       const isUsers =
-        (state.kind === "keyed" && stateOfTimes(state.state) === undefined) ||
+        (state.kind === "keyed" && isOfUsers(state.state)) ||
         plan.get(state.operator)?.operator.operatorStates?.[state.state] !== undefined;
       if (isUsers && !stored.states.includes(state.state)) stored.states.push(state.state);
       if (state.kind === "keyed" && state.pieces.length > 0) stored.filled.add(state.state);

@@ -310,7 +310,9 @@ describe("windows of two streams", () => {
   });
 
   test("are refused without the option", () =>
-    expect(answers(bothSides(size70))).rejects.toThrow(/"windows" has windows .*say by migrateWindows/));
+    expect(answers(bothSides(size70))).rejects.toThrow(
+      /operator windows has windows .*say by migrateWindows/,
+    ));
 });
 
 describe("calendar windows", () => {
@@ -395,7 +397,7 @@ describe("refused", () => {
 
   test("other windows of which nothing is said", () =>
     refusal(sums(size100), sums(size70)).toThrow(
-      /"windows" has windows \(tumbling 70 ms\) now and had others \(tumbling 100 ms\): say by migrateWindows/,
+      /operator windows has windows \(tumbling 70 ms\) now and had others \(tumbling 100 ms\).*say by migrateWindows/,
     ));
 
   test.each([
