@@ -89,16 +89,19 @@ export function differences(first: string, second: string): string[] {
   return first === second ? [] : [`the second run went another way: trace ${second} instead of ${first}`];
 }
 
-/** @throws Error if so many seeds in a row draw no such job that there is probably no such name */
-function seedsOf({ first, seeds, draws: what }: RunnerOptions): number[] {
-  const found: number[] = [];
-  for (let seed = first, inVain = 0; found.length < seeds; seed++) {
+/**
+ * The seeds that are run, in order, each looked for when it is asked for.
+ *
+ * @throws Error if so many seeds in a row draw no such job that there is probably no such name
+ */
+function* seedsOf({ first, seeds, draws: what }: RunnerOptions): Generator<number, void, undefined> {
+  for (let seed = first, found = 0, inVain = 0; found < seeds; seed++) {
     if (what === undefined || draws(seed, what)) {
-      found.push(seed);
+      found++;
       inVain = 0;
+      yield seed;
     } else if (++inVain === DRAWN_IN_VAIN_MAX) throw new Error(`no job of ${inVain} seeds draws "${what}"`);
   }
-  return found;
 }
 
 /** Outcomes come in any order, and count in that of their seeds. */
@@ -118,9 +121,10 @@ class Merged {
     statesCompared: 0,
     virtualHours: 0,
   };
-  readonly #seeds: readonly number[];
-  /** Indexes of it. */
-  #next = 0;
+  readonly #left: Iterator<number, void, undefined>;
+  /** Those that were given out, in order. */
+  readonly #seeds: number[] = [];
+  /** Index of the one that counts next. */
   #counted = 0;
   #failedAt = Number.POSITIVE_INFINITY;
   #done = 0;
@@ -128,14 +132,14 @@ class Merged {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    this.#seeds = seedsOf(options);
+    this.#left = seedsOf(options);
   }
 
   /** The seed to run next; undefined: there is none. */
   next(): number | undefined {
-    const seed = this.#seeds[this.#next];
+    const { value: seed } = this.#left.next();
     if (seed === undefined || seed > this.#failedAt) return undefined;
-    this.#next++;
+    this.#seeds.push(seed);
     return seed;
   }
 
@@ -198,7 +202,13 @@ function work(hand: ChildProcess, merged: Merged): Promise<void> {
   return new Promise((resolve, reject) => {
     let running: number | undefined;
     const give = (): void => {
-      running = merged.next();
+      try {
+        running = merged.next();
+      } catch (error) {
+        running = undefined;
+        reject(error);
+        return;
+      }
       if (running === undefined) resolve();
       else hand.send(running);
     };

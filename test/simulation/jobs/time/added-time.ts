@@ -22,7 +22,8 @@ const SHARE = 0.5;
 const REPLAY_SHARE = 0.4;
 const OTHER_FORM_SHARE = 0.8;
 const UNION_SHARE = 0.2;
-const TRIES = 4;
+const TWO_INPUTS_SHARE = 0.4;
+const TRIES = 6;
 const KEY_KINDS: readonly KeyKind[] = ["number", "text", "bigint", "boolean"];
 
 const ONE_INPUT = [
@@ -73,7 +74,7 @@ function inTime(job: DrawnJob, random: Random): DrawnJob {
 /** The same job where nothing that was drawn fits it. */
 function withOneMore(job: DrawnJob, random: Random, id: string): DrawnJob {
   for (let tries = TRIES; tries > 0; tries--) {
-    const kind = random.next() < 0.3 ? random.pick(TWO_INPUTS) : random.pick(ONE_INPUT);
+    const kind = random.next() < TWO_INPUTS_SHARE ? random.pick(TWO_INPUTS) : random.pick(ONE_INPUT);
     const ports = (TWO_INPUTS as readonly string[]).includes(kind) ? 2 : 1;
     const operator = {
       id,
