@@ -91,6 +91,7 @@ function sourceOptionsOf({ parallelism, time }: DrawnSource): SourceOptions<Item
         group: "aligned",
         maxDrift: time.alignment.maxDriftMs,
         interval: time.alignment.intervalMs,
+        whileBehind: time.alignment.whileBehind,
       },
     }),
   };

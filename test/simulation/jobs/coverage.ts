@@ -16,7 +16,10 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
     covered.add(bounded ? "bounded source" : "unbounded source");
     if (time !== undefined)
       covered.add(time.disorder > 0 ? "timestamps in disorder" : "timestamps that rise");
-    if (time?.alignment !== undefined) covered.add("aligned sources");
+    if (time?.alignment !== undefined)
+      covered.add(
+        time.alignment.whileBehind === undefined ? "aligned sources" : "sources that keep pace while behind",
+      );
     if (time?.idleAfterMs !== undefined) covered.add("a source that may be idle");
     if (retention === undefined) continue;
     covered.add(`gaps ${retention.gaps ?? "by limits"}`);

@@ -154,7 +154,12 @@ export interface DrawnTime {
   /** A split from which nothing comes for so long is idle. Default: none is. */
   readonly idleAfterMs?: number;
   /** Default: it waits for no other source. */
-  readonly alignment?: { readonly maxDriftMs: number; readonly intervalMs: number };
+  readonly alignment?: {
+    readonly maxDriftMs: number;
+    readonly intervalMs: number;
+    /** Left out: it waits at any time. */
+    readonly whileBehind?: number;
+  };
 }
 
 export interface DrawnSource {

@@ -42,6 +42,13 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "Object.assign({}, { watermark, isWorkingOff });",
   },
   {
+    name: "a split that has waited for slower ones is never read again",
+    draws: "sources that keep pace while behind",
+    file: "src/runtime/worker/subtask/input/backlog-pace.ts",
+    find: "const paused = isBehind && isPaused(watermark, limit)",
+    replace: "const paused = this.#paused.has(i) || isBehind && isPaused(watermark, limit)",
+  },
+  {
     name: "a timer that is restored does not fire",
     file: "src/state/timers/timer-set.ts",
     find: "this.unordered = this.table.rows();",

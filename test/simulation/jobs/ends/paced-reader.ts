@@ -39,6 +39,12 @@ export function pacedReader<T>(
       return reader.currentSplit ?? 0;
     },
     ...(reader.splitStatus !== undefined && { splitStatus: (split: number) => reader.splitStatus!(split) }),
+    ...(reader.splitPending !== undefined && {
+      splitPending: (split: number) => reader.splitPending!(split),
+    }),
+    ...(reader.splitMayWait !== undefined && {
+      splitMayWait: (split: number) => reader.splitMayWait!(split),
+    }),
     ...(reader.pauseSplits !== undefined && {
       pauseSplits: (isPaused: (split: number) => boolean) => reader.pauseSplits!(isPaused),
     }),

@@ -19,6 +19,7 @@ const TIMED_SHARE = 0.5;
 const JOIN_SHARE = 0.6;
 const PASSING_SHARE = 0.3;
 const ALIGNED_SHARE = 0.15;
+const BEHIND_SHARE = 0.5;
 const RESTAMPED_SHARE = 0.4;
 const RESTAMPED: readonly DrawnOperator["kind"][] = ["map", "filter", "flatMap"];
 const PAUSE_SHARE = 0.08;
@@ -92,16 +93,23 @@ function passing(random: Random, job: DrawnJob, operator: KeyedOperator): DrawnJ
   });
 }
 
-/** Sources that end wait for each other; one that only has nothing more would hold the others for ever. */
+/**
+ * Sources that end wait for each other; one that only has nothing more would hold the others for ever. Those that wait
+ * only while they are behind may be of any kind.
+ */
 function withAlignment(drawn: DrawnJob, random: Random): DrawnJob {
   if (random.next() >= ALIGNED_SHARE) return drawn;
   const alignment = {
     maxDriftMs: TICK_MS * random.between(1, 30),
     intervalMs: random.pick([100, 300, 1000]),
+    ...(random.next() < BEHIND_SHARE && { whileBehind: random.between(2, 40) }),
   };
+  const isForAll = alignment.whileBehind !== undefined;
   const sources = drawn.sources.map((source) => {
     const { time, bounded } = source;
-    return time === undefined || !bounded ? source : { ...source, time: { ...time, alignment } };
+    return time === undefined || !(bounded || isForAll)
+      ? source
+      : { ...source, time: { ...time, alignment } };
   });
   return { ...drawn, sources };
 }
