@@ -156,11 +156,11 @@ export interface ValueState<T> {
   get(): T;
   /**
    * `value` belongs to the state from here on: replace it, do not change it in place. With the option `checks` it is
-   * frozen.
+   * frozen. To remove what is there, use `clear`.
    *
    * @throws ValueRefusedError for undefined and null, and with the option `checks` for what is no plain value
    */
-  set(value: T): void;
+  set(value: NonNullable<T>): void;
   /** The key answers `initial` again and takes no space. */
   clear(): void;
 }

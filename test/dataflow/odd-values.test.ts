@@ -47,7 +47,7 @@ const odd: Readonly<Record<string, readonly [value: () => unknown, words: string
 const make = map("make", (value: () => unknown) => value());
 const keep = process("keep", () => "k", {
   state: { last: valueState<unknown>(null) },
-  onRecord: (value: () => unknown, { state }) => state.last.set(value()),
+  onRecord: (value: () => unknown, { state }) => state.last.set(value() as object),
 });
 const latest = reduce(
   "latest",

@@ -143,6 +143,25 @@ describe("keyed operators", () => {
     });
   });
 
+  test("know that a value which may be missing is cleared, and never set to nothing", () => {
+    withWords((words) => {
+      words
+        .keyBy((word) => word)
+        .process("p", {
+          state: { last: valueState<string | undefined>(undefined) },
+          onRecord(word, { state }) {
+            expectTypeOf(state.last.get()).toEqualTypeOf<string | undefined>();
+            state.last.set(word);
+            // @ts-expect-error undefined is no value
+            state.last.set(undefined);
+            // @ts-expect-error what get answers may be undefined
+            state.last.set(state.last.get());
+            state.last.clear();
+          },
+        });
+    });
+  });
+
   test("output declares the type, and emit is checked", () => {
     withWords((words) => {
       const counts = words

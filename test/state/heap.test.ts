@@ -27,7 +27,7 @@ function backendOf(maxParallelism = 128, subtask = 0, parallelism = 1): KeyedSta
 
 function put(backend: KeyedState<typeof descriptors>, name: Name, key: Key, value: unknown): void {
   backend.setCurrentKey(key);
-  backend.handles[name].set(value);
+  backend.handles[name].set(value as object);
 }
 
 function remove(backend: KeyedState<typeof descriptors>, name: Name, key: Key): void {

@@ -32,7 +32,7 @@ function filled(value: unknown): KeyedState<typeof descriptors> {
 
 function set(state: KeyedState<typeof descriptors>, key: number, value: unknown): void {
   state.setCurrentKey(key);
-  state.handles.value.set(value);
+  state.handles.value.set(value as object);
 }
 
 function valuesOf(state: KeyedState<typeof descriptors>): unknown[] {

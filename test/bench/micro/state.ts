@@ -251,7 +251,7 @@ async function runUpdates(at: {
   while (performance.now() - begin < at.forMs) {
     for (let i = 0; i < TURN_RECORDS; i++) {
       state.setCurrentKey(sequence[records++ & (sequence.length - 1)]!);
-      handle.set(next(handle.get()));
+      handle.set(next(handle.get()) as object);
     }
     const now = performance.now();
     if (at.intervalMs !== undefined && cursor === undefined && now >= nextCut) {
@@ -288,7 +288,7 @@ async function benchSnapshots(keyCount: number, kind: Kind, budgetMs: number): P
   for (const key of keys) {
     state.setCurrentKey(key);
     (state.handles.value as ValueState<unknown>).set(
-      (kind.next as (before: unknown) => unknown)(kind.initial),
+      (kind.next as (before: unknown) => object)(kind.initial),
     );
   }
   const samples: Samples = { sync: [], slice: [], duration: [], turn: [], chunks: 0, bytes: 0 };
@@ -316,7 +316,7 @@ function benchRestore(keyCount: number, kind: Kind): void {
   for (const key of bidders(keyCount)) {
     source.setCurrentKey(key);
     (source.handles.value as ValueState<unknown>).set(
-      (kind.next as (before: unknown) => unknown)(kind.initial),
+      (kind.next as (before: unknown) => object)(kind.initial),
     );
   }
   const encodeAt = performance.now();

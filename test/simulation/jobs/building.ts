@@ -307,7 +307,7 @@ function collecting(id: string, input: KeyedStream<Item, Key>, options: Options)
       output: type<Item>(),
       onRecord({ n }, { state }) {
         state.all.set([...state.all.get(), n]);
-        state.last.set(lastOf(n));
+        state.last.set(lastOf(n) as object);
       },
       onEnd({ key, state }) {
         const all = state.all.get();
