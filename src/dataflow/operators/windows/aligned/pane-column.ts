@@ -7,10 +7,20 @@
  * it twice. So the memory of one that was dropped is that of the next one.
  */
 
+import type { Key } from "../../../../state/descriptor.ts";
+
 /** Places in a column that begins with a late record. */
 const SLOTS_FIRST = 4;
 /** One goes when the next one comes; a few are left where several go at once. */
 const SPARE_MAX = 2;
+
+/** Rows of a pane that are on their way into a group: so many places of the arrays are used. */
+export interface PaneRows {
+  readonly keys: readonly Key[];
+  /** What the keys hold, where contents are merged. */
+  readonly values: readonly unknown[];
+  readonly count: number;
+}
 
 export interface PaneColumn {
   pane: number;

@@ -18,7 +18,7 @@ import type { Key } from "../../../../state/descriptor.ts";
 import { compareNames } from "../../../../state/name-order.ts";
 import type { Contents } from "../contents.ts";
 import { KeySlots } from "./key-slots.ts";
-import { addTo, emptyColumn, type PaneColumn, SpareColumns } from "./pane-column.ts";
+import { addTo, emptyColumn, type PaneColumn, type PaneRows, SpareColumns } from "./pane-column.ts";
 
 /** ABSENT. V8 takes a constant of the same module for known, and looks an imported one up at each use. */
 const NOTHING = ABSENT;
@@ -34,14 +34,8 @@ const BACK = 3;
 const WIDTH = 4;
 /** How many cells a cache line has. */
 const LINE = 8;
-/** Rows of a pane that are on their way into a group: so many places of the arrays are used. */
-export interface PaneRows {
-  readonly keys: readonly Key[];
-  /** What the keys hold, where contents are merged. */
-  readonly values: readonly unknown[];
-  readonly count: number;
-}
-
+/** How many results that are objects are read ahead at a time: some 20 us, and they stay in the processor's cache. */
+const OBJECTS_AHEAD = 256;
 /** Reads what the current row of a key in a pane holds. */
 export type ReadRow = (key: Key, pane: number) => unknown;
 
@@ -74,10 +68,10 @@ export class PaneGroup {
   private readonly changed = new Set<number>();
   /** Where contents are not merged, while a window fires: the panes of each slot, from the oldest. */
   private readonly lists = new Map<number, number[]>();
+  /** Results in front of this place have been read ahead for the window that fires. */
+  private aheadTo = 0;
   /** What was read ahead comes to: V8 would leave reads out that are of no use. */
   private readonly seen = new Int32Array(1);
-  /** In how many panes a key holds something, where panes stay for late records. */
-  private readonly held = new Map<Key, number>();
 
   /** The slot whose panes were merged last; -1: none were. */
   private merging = -1;
@@ -96,20 +90,7 @@ export class PaneGroup {
   }
 
   get isEmpty(): boolean {
-    return this.slots.size === 0 && this.held.size === 0;
-  }
-
-  /** A key holds something in one more pane, which may stay for late records. */
-  hold(key: Key): void {
-    this.held.set(key, (this.held.get(key) ?? 0) + 1);
-  }
-
-  /** A pane of the key that was held has gone. true: it was the last one. */
-  release(key: Key): boolean {
-    const left = this.held.get(key)! - 1;
-    if (left > 0) this.held.set(key, left);
-    else this.held.delete(key);
-    return left === 0;
+    return this.slots.size === 0;
   }
 
   /** A late record: `key` holds something in a pane in which it held nothing when the pane was taken. */
@@ -152,6 +133,7 @@ export class PaneGroup {
       this.mergeDropped();
     }
     this.changed.clear();
+    this.aheadTo = 0;
   }
 
   /** What all panes come to, where contents are merged. ABSENT: `read` has to merge it. */
@@ -159,7 +141,25 @@ export class PaneGroup {
     return this.results[slot >> 2];
   }
 
-  /** The same, merged if need be. */
+  /**
+   * The results from the place `from` to `to` are asked for next. Those that are objects lie all over memory, each
+   * since it was merged. To ask for their types reads many of them at a time; what asks for their fields does not.
+   */
+  lookAhead(from: number, to: number): void {
+    if (to <= this.aheadTo) return;
+    const { results, inOrder } = this;
+    if (typeof results[inOrder[from]! >> 2] === "number") {
+      this.aheadTo = inOrder.length;
+      return;
+    }
+    this.aheadTo = Math.min(inOrder.length, from + OBJECTS_AHEAD);
+    let objects = 0;
+    for (let place = from; place < this.aheadTo; place++)
+      if (typeof results[inOrder[place]! >> 2] === "object") objects++;
+    this.seen[0] = objects;
+  }
+
+  /** What all panes come to, where contents are merged. */
   read(slot: number): unknown {
     const known = this.known(slot);
     return known === NOTHING ? this.merge(slot) : known;

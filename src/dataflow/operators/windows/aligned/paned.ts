@@ -173,7 +173,7 @@ export class PanedWindows implements OpenOperator {
 
   /** The key holds something in a pane in which it held nothing, and whose last window ends at `lastEnd`. */
   private addPane(pane: number, lastEnd: number, keyGroup: number, key: Key): void {
-    if (this.staying !== undefined) this.groupAt(keyGroup).hold(key);
+    this.staying?.hold(keyGroup, key);
     if (lastEnd <= this.firedTo) {
       this.staying?.add(pane, keyGroup, key);
     } else {
@@ -340,6 +340,7 @@ export class PanedWindows implements OpenOperator {
     const { contents, output } = this.parts;
     const { inOrder } = group;
     const { firing, fired } = pass;
+    group.lookAhead(pass.at, to);
     for (let place = pass.at < fired ? fired : pass.at; place < to; place++) {
       const slot = inOrder[place]!;
       const known = group.known(slot);
@@ -434,11 +435,9 @@ export class PanedWindows implements OpenOperator {
 
   /** Removes a little of what has stayed long enough. 0: nothing has. */
   private removeSome(time: number): 0 | 1 {
-    const { staying, groups, state } = this;
+    const { staying } = this;
     if (staying?.isLeaving(time) !== true) return 0;
-    staying.removeSome(time, (key) => {
-      if (groups.get(state.currentKeyGroup)!.release(key)) this.fired.remove();
-    });
+    staying.removeSome(time, () => this.fired.remove());
     this.leave();
     return 1;
   }

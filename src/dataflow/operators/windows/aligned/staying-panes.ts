@@ -33,6 +33,9 @@ export class StayingPanes {
   /** The rows of `firings`, by the end of their window. */
   private readonly counted = new DueKeys();
 
+  /** In how many panes each key of a key group holds something. */
+  private readonly held = new Map<number, Map<Key, number>>();
+
   constructor(parts: StayingParts) {
     this.parts = parts;
     this.firings = parts.state.table(FIRINGS);
@@ -42,6 +45,16 @@ export class StayingPanes {
     return rowByRow(this.firings, ({ key, keyGroup, namespace }) => {
       this.counted.add(namespace as number, keyGroup, key);
     });
+  }
+
+  /** The key holds something in one more pane. */
+  hold(keyGroup: number, key: Key): void {
+    let held = this.held.get(keyGroup);
+    if (held === undefined) {
+      held = new Map();
+      this.held.set(keyGroup, held);
+    }
+    held.set(key, (held.get(key) ?? 0) + 1);
   }
 
   /** All windows of the pane have fired for the key, which holds something in it. */
@@ -68,9 +81,9 @@ export class StayingPanes {
 
   /**
    * Removes the next few rows whose time for late records is over.
-   * @param released is called with each key of which a pane has gone; it is the current key then
+   * @param emptied is called when the current key holds nothing in any pane any more
    */
-  removeSome(time: number, released: (key: Key) => void): void {
+  removeSome(time: number, emptied: () => void): void {
     const { state, contents, allowedLateness } = this.parts;
     const limit = time - allowedLateness;
     for (let rows = 0; rows < KEYS_PER_SLICE && this.counted.next(limit + 1); rows++) {
@@ -84,8 +97,18 @@ export class StayingPanes {
       state.setCurrentKey(this.panes.key);
       contents.enter(this.panes.time);
       contents.remove();
-      released(this.panes.key);
+      if (this.release(state.currentKeyGroup, this.panes.key)) emptied();
     }
+  }
+
+  /** A pane of the key has gone. true: it was the last one. */
+  private release(keyGroup: number, key: Key): boolean {
+    const held = this.held.get(keyGroup)!;
+    const left = held.get(key)! - 1;
+    if (left > 0) held.set(key, left);
+    else held.delete(key);
+    if (held.size === 0) this.held.delete(keyGroup);
+    return left === 0;
   }
 
   /** End of the last window of the earliest pane. Infinity: there is no pane. */
