@@ -2,9 +2,11 @@
  * A backlog that a job of real processes reads, a worker of which is killed: a split with few records waits for one
  * with many, by default, in front of the kill and behind it; and all counts are right.
  */
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { JobReport } from "../../../src/control/messages.ts";
 import { type Counted, type Seen, WINDOW_MS } from "../../recovery/jobs/backlog.ts";
@@ -46,6 +48,12 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
+/** What the command tells. */
+async function status(): Promise<string> {
+  const args = [bundled("src/cli/main.ts"), "status", "backlog", "--server", server.url];
+  return (await promisify(execFile)(process.execPath, args)).stdout;
+}
+
 /** Waits until a later generation has completed a checkpoint, and its split with few records waits. */
 function seenWaiting(after: number): Promise<JobReport> {
   let last: JobReport | undefined;
@@ -68,6 +76,8 @@ test("few records wait for many by default, also behind a kill, and all windows 
   cluster.start("coordinator", "coordinator");
   await cluster.submit();
   const first = await seenWaiting(0);
+  const told = /split in\.few waits for slower ones \(by default, while it is behind\)/;
+  await until("status tells of it", async () => told.test(await status()));
   const victim = first.subtasks.find(({ subtask }) => subtask === "read/1")?.worker;
   const { processId } = first.workers.find(({ worker }) => worker === victim)!;
   await workers.find((one) => one.processId === processId)!.kill();
