@@ -3,6 +3,7 @@
  * at the cut.
  */
 import { expect, test } from "vitest";
+import { systemClock } from "../../../src/clock.ts";
 import type { Chain } from "../../../src/dataflow/chain.ts";
 import type { SubtaskEnvironment } from "../../../src/dataflow/connector.ts";
 import { defineOperator } from "../../../src/dataflow/operators/contract.ts";
@@ -40,6 +41,7 @@ test("the position in a snapshot is that of its cut, though the reader goes on w
   const options = {
     vertex,
     index: 0,
+    clock: systemClock,
     deployment: { splits: { numbers: [{ id: "all" }] } },
     restore: NOTHING,
     outputs: new Map(),

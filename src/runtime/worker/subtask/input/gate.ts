@@ -19,9 +19,10 @@ import { OperatorError } from "../../../../errors.ts";
 import type { EventTimeFlow } from "./event-time.ts";
 import type { SubtaskInput } from "./input.ts";
 import type { LoopRounds } from "./rounds.ts";
+import { RECORDS_PER_SLICE_MAX, SLICE_MS, SliceSize } from "./slice-size.ts";
 
-const RECORDS_PER_SLICE_MAX = 128;
-const SLICE_MS = 1;
+/** At most so many records come in a row when a function turns slow (SZ1). A look takes about 40 ns. */
+const RECORDS_BETWEEN_LOOKS = 16;
 
 export interface GateInputOptions {
   readonly gate: InputGate;
@@ -54,16 +55,14 @@ export class GateInput implements SubtaskInput {
   /** Records and marks of `#frame` that have been processed. */
   #done = 0;
   #marked = 0;
-  readonly #recordsPerSliceMax: number;
-  #recordsPerSlice: number;
+  readonly #size: SliceSize;
   #ended = false;
   #records = 0;
 
   constructor(options: GateInputOptions) {
     this.#options = options;
     this.gate = options.gate;
-    this.#recordsPerSliceMax = options.recordsPerSliceMax ?? RECORDS_PER_SLICE_MAX;
-    this.#recordsPerSlice = this.#recordsPerSliceMax;
+    this.#size = new SliceSize(options.recordsPerSliceMax ?? RECORDS_PER_SLICE_MAX);
     // Idle for ever: such a channel never holds event time back, and its records do not wake it.
     for (const channel of options.feedback ?? []) options.time.senders.becameIdle(channel);
     for (const channel of options.wait?.held ?? []) options.gate.hold(channel);
@@ -167,8 +166,8 @@ export class GateInput implements SubtaskInput {
     const { values, marks } = frame;
     const mark = marks?.[this.#marked];
     const from = this.#done;
-    const to = Math.min(from + this.#recordsPerSlice, mark?.at ?? values.length);
-    if (to > from) this.#process(frame, from, to);
+    const end = Math.min(from + this.#size.records, mark?.at ?? values.length);
+    const to = end > from ? this.#process(frame, from, end) : from;
     if (to > from) wait?.processed(this.#channelIndex);
     this.#done = to;
     if (mark?.at === to) {
@@ -180,26 +179,30 @@ export class GateInput implements SubtaskInput {
     return "more";
   }
 
-  #process({ values, timestamps }: RecordsFrame, from: number, to: number): void {
+  /** Processes some records up to `end`; answers where it has stopped, because they were slow. */
+  #process({ values, timestamps }: RecordsFrame, from: number, end: number): number {
     const { heads, origins, clock, time, feedback, hotKeys } = this.#options;
     const channel = this.#channelIndex;
     if (time.senders.senderIsIdle(channel) && !feedback?.includes(channel)) time.spoke(channel);
     const head = heads[channel]!;
     const startedMs = clock.elapsedMs();
+    let tookMs = 0;
+    let done = from;
     try {
-      if (timestamps === undefined) for (let i = from; i < to; i++) head(values[i], Number.NEGATIVE_INFINITY);
-      else for (let i = from; i < to; i++) head(values[i], timestamps[i]!);
+      while (done < end && tookMs <= SLICE_MS) {
+        const to = Math.min(done + RECORDS_BETWEEN_LOOKS, end);
+        if (timestamps === undefined)
+          for (let i = done; i < to; i++) head(values[i], Number.NEGATIVE_INFINITY);
+        else for (let i = done; i < to; i++) head(values[i], timestamps[i]!);
+        done = to;
+        tookMs = clock.elapsedMs() - startedMs;
+      }
     } catch (error) {
       throw error instanceof OperatorError ? error.at(`a record from ${origins[channel]}`) : error;
     }
-    this.#records += to - from;
-    hotKeys?.took(channel, values, from, to);
-    this.#adapt(clock.elapsedMs() - startedMs);
-  }
-
-  #adapt(tookMs: number): void {
-    if (tookMs > SLICE_MS) this.#recordsPerSlice = Math.max(1, this.#recordsPerSlice >>> 1);
-    else if (this.#recordsPerSlice < this.#recordsPerSliceMax && tookMs * 2 < SLICE_MS)
-      this.#recordsPerSlice = Math.min(this.#recordsPerSlice * 2, this.#recordsPerSliceMax);
+    this.#records += done - from;
+    hotKeys?.took(channel, values, from, done);
+    this.#size.adapt(done - from, tookMs);
+    return done;
   }
 }

@@ -37,11 +37,12 @@ import type { SubtaskInput } from "./input.ts";
 import { paceOf } from "./pace.ts";
 import type { Pace } from "./paused-splits.ts";
 import { SkippedInput } from "./skipped-input.ts";
+import { RECORDS_PER_SLICE_MAX, SLICE_MS, SliceSize } from "./slice-size.ts";
 import { TimestampsAhead } from "./timestamps-ahead.ts";
 import { TimestampsUnit } from "./timestamps-unit.ts";
 
-/** Records taken from a source between two looks at room and clock. */
-const RECORDS_PER_POLL = 128;
+/** At most so many records come in a row when a function turns slow (SZ1). A poll and a look take about 100 ns. */
+const RECORDS_BETWEEN_LOOKS = 32;
 
 /** @param chain takes what is read. @param parts the reader and its clock become two of them */
 export async function openSource(
@@ -114,7 +115,7 @@ class ReadingSource implements SubtaskInput {
   /** undefined: the source is aligned with no others. */
   readonly #pace: Pace | undefined;
   readonly #unit: TimestampsUnit;
-  readonly #recordsPerPoll: number;
+  readonly #size: SliceSize;
   #records = 0;
   #ended = false;
   #drained = false;
@@ -148,7 +149,7 @@ class ReadingSource implements SubtaskInput {
           head(value, timestamp);
         };
     // What is due at a watermark is worked off before the next record.
-    this.#recordsPerPoll = splitTime.perRecord && chain.reactsToTime ? 1 : RECORDS_PER_POLL;
+    this.#size = new SliceSize(splitTime.perRecord && chain.reactsToTime ? 1 : RECORDS_PER_SLICE_MAX);
   }
 
   get records(): number {
@@ -240,10 +241,24 @@ class ReadingSource implements SubtaskInput {
   }
 
   #poll(): PollStatus {
-    const { reader, operator } = this.#options;
+    const { reader, operator, clock } = this.#options;
     this.#ahead?.begin();
+    const startedMs = clock.elapsedMs();
+    const before = this.#records;
+    const most = this.#size.records;
     try {
-      return reader.poll(this.#collect, this.#recordsPerPoll);
+      let tookMs = 0;
+      let status: PollStatus;
+      let asked = 0;
+      do {
+        const records = Math.min(most - asked, RECORDS_BETWEEN_LOOKS);
+        status = reader.poll(this.#collect, records);
+        asked += records;
+        tookMs = clock.elapsedMs() - startedMs;
+        // One that gives fewer than it may has no more at hand.
+      } while (asked < most && tookMs <= SLICE_MS && status === "more" && this.#records - before === asked);
+      this.#size.adapt(this.#records - before, tookMs);
+      return status;
     } catch (error) {
       // It is no failure of user code, and names its place itself.
       if (error instanceof SourcePositionError) throw error;
