@@ -6,7 +6,8 @@
  * record (operators/), sources, frames, room, alignment, uploads (the subtask's), commits (the sink's).
  *
  * - OC1 A record has passed the whole chain when the head that took it returns: nothing is buffered here, nothing is
- *   asynchronous. An operator that holds records back is alone in its vertex, and tells what it holds (`held`).
+ *   asynchronous. An operator that holds records back is alone in its vertex, and tells what it holds (`held`). What a
+ *   record leaves to do (`work`) is done before all else.
  * - OC2 A failure names the operator whose function failed (OP3). A failure of what is downstream passes through
  *   unchanged, and cannot be swallowed by the function that emitted.
  * - OC3 All keyed states are cut at the same record: `snapshot` is synchronous and never runs inside a head.
@@ -34,6 +35,7 @@ import {
   type Opening,
   type OpenOperator,
   type OpenWait,
+  type OpenWork,
   type OperatorDetails,
   type Slices,
 } from "./operators/contract.ts";
@@ -112,6 +114,8 @@ export interface Chain {
   readonly held: HeldRecords | undefined;
   /** The wait of a port of the first operator. undefined: none waits. */
   readonly wait: OpenWait | undefined;
+  /** What records of a port of the first operator leave to do. undefined: none does. */
+  readonly work: OpenWork | undefined;
   /** Some operator has to do at a watermark. */
   readonly reactsToTime: boolean;
   /** The operators that count something, upstream first. */
@@ -217,6 +221,7 @@ class OperatorChain implements Chain {
   readonly reactsToTime: boolean;
   readonly held: HeldRecords | undefined;
   readonly wait: OpenWait | undefined;
+  readonly work: OpenWork | undefined;
   /** The operators, upstream first. */
   private readonly operators: readonly NamedOperator[];
   private readonly keyed: readonly {
@@ -237,6 +242,7 @@ class OperatorChain implements Chain {
     this.heads = operators[0]!.open.inputs;
     this.held = operators[0]!.open.held;
     this.wait = operators[0]!.open.wait;
+    this.work = this.workOf(operators[0]!);
     this.reactsToTime = operators.some(({ open }) => open.advance !== undefined);
     this.operatorStates = new Map(
       operators.flatMap(({ id, open: { operatorState } }) =>
@@ -349,6 +355,18 @@ class OperatorChain implements Chain {
         if (due.step() || ends.step()) return true;
         this.end = "finished";
         return false;
+      },
+    };
+  }
+
+  private workOf(first: NamedOperator): OpenWork | undefined {
+    const { work } = first.open;
+    if (work === undefined) return undefined;
+    return {
+      port: work.port,
+      take: () => {
+        const left = work.take();
+        return left && this.upstreamFirst((one) => (one === first ? left : undefined), STEPS_AT_A_TIME);
       },
     };
   }

@@ -249,6 +249,7 @@ export class VertexRun {
         this.#follow();
       }
       this.chain.heads[arrival.port]!(arrival.value, arrival.timestamp);
+      finish(this.chain.work?.take());
       this.#wait?.processed(arrival.sender);
       return;
     }

@@ -213,6 +213,8 @@ export interface OpenOperator {
   readonly held?: HeldRecords;
   /** The wait of a port, if the operator `waits`. */
   readonly wait?: OpenWait;
+  /** What a record may leave to do that is too much for one turn. For the first operator of a vertex. */
+  readonly work?: OpenWork;
   /** Begins the end of input. Called once, after the last record. No cut falls between two of its slices (P19). */
   finish?(): Slices;
   /**
@@ -234,6 +236,16 @@ export interface PortWaitDetails {
 export interface OpenWait extends PortWaitDetails {
   readonly isOver: boolean;
   end(): void;
+}
+
+/** Work that records of one port leave to do. */
+export interface OpenWork {
+  readonly port: number;
+  /**
+   * Begins what the last record of the port has left; undefined: nothing. Asked behind each of its records. Neither a
+   * record nor a cut nor time comes before it is done (P92).
+   */
+  take(): Slices | undefined;
 }
 
 /** What an operator holds back: records, and the event time behind them. */

@@ -54,10 +54,11 @@ export interface BroadcastRecordContext<
   readonly emit: (value: Out, timestamp?: number) => void;
   readonly sideOutput: SideOutput<Side>;
   /**
-   * Calls the function for each key of the subtask that holds a value in this keyed state, with the handle of that
-   * state to read, change or clear; values that have expired do not count. The function may emit by this context. It
-   * returns nothing and does not wait. All keys are worked off at once: records and barriers wait meanwhile. Broadcast
-   * state must not depend on what it sees, because each subtask has other keys. Flink: applyToKeyedState.
+   * Has the function called for each key of the subtask that holds a value in this keyed state, with the handle of that
+   * state to read, change or clear; values that have expired do not count. The calls come behind `onBroadcast` and
+   * before the next record. The function may emit by this context. It returns nothing and does not wait. The event loop
+   * lives between two keys; records and barriers wait for all of them. Broadcast state cannot change there, because
+   * each subtask has other keys. Flink: applyToKeyedState, which calls it at once.
    *
    * @throws OperatorError for a name that is no keyed state of the operator, and within another `forEachKey`
    */

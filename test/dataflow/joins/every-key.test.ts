@@ -1,5 +1,6 @@
 /** `forEachKey` of a broadcast record: what it gives, what may be done meanwhile, and what is refused. */
 import { describe, expect, test } from "vitest";
+import type { Chain } from "../../../src/dataflow/chain.ts";
 import type { OperatorDefinition } from "../../../src/dataflow/operators/contract.ts";
 import { OperatorError } from "../../../src/errors.ts";
 import {
@@ -62,6 +63,13 @@ function jobOf(onBroadcast: (rule: string, context: Context) => unknown, ttl?: T
 const operatorOf = (...given: Parameters<typeof jobOf>): OperatorDefinition =>
   jobOf(...given).operators.find(({ definition }) => definition.id === "checked")!.definition;
 
+/** A rule comes, and what it leaves to do is done. */
+function comes(chain: Chain, rule: string): void {
+  chain.heads[1]!(rule, 7);
+  const left = chain.work!.take();
+  while (left?.step());
+}
+
 function opened(...given: Parameters<typeof jobOf>) {
   const clock = { nowMs: 1000 };
   const processingTime = { nowMs: () => clock.nowMs, wakeAt: () => {} };
@@ -69,7 +77,7 @@ function opened(...given: Parameters<typeof jobOf>) {
   return {
     clock,
     pay: (account: string, amount: number) => chain.heads[0]!([account, amount], 5),
-    rule: (rule: string) => chain.heads[1]!(rule, 7),
+    rule: (rule: string) => comes(chain, rule),
     taken: () => out.out!.splice(0),
   };
 }
@@ -147,19 +155,37 @@ describe("each key", () => {
   });
 
   test("is no longer current afterwards", () => {
-    const { pay, rule, taken } = opened((_, { forEachKey, emit }) => {
-      let kept: { get(): number } | undefined;
+    let kept: { get(): number } | undefined;
+    const { pay, rule, taken } = opened((given, { forEachKey, emit }) => {
+      if (given === "look") emit(String(kept!.get()));
       forEachKey("last", (account, last) => {
         kept = last;
         emit(account);
       });
-      emit(String(kept!.get()));
     });
     pay("a", 1);
-    const failure = failureOf(() => rule("keep"));
+    rule("keep");
+    const failure = failureOf(() => rule("look"));
     expect(failure).toBeInstanceOf(OperatorError);
     expect(String(failure)).toMatch(/operator "checked" failed: .*"last".*key/);
     expect(taken()).toEqual([["a", 7]]);
+  });
+
+  test("comes behind onBroadcast, which cannot be left half done, and before the next rule", () => {
+    const { pay, rule, taken } = opened((given, { forEachKey, emit, broadcast }) => {
+      forEachKey("last", (account) => emit(`${given} for ${account}, one of ${broadcast.rules.size}`));
+      broadcast.rules.set(given, true);
+      emit(`${given} is known`);
+    });
+    pay("a", 1);
+    rule("r1");
+    rule("r2");
+    expect(taken().map(([text]) => text)).toEqual([
+      "r1 is known",
+      "r1 for a, one of 1",
+      "r2 is known",
+      "r2 for a, one of 2",
+    ]);
   });
 });
 
@@ -197,14 +223,12 @@ describe("refused, by the names of operator and state", () => {
     );
   });
 
-  test("a function that throws, also where onBroadcast goes on", () => {
-    const message = messageOf((_, { forEachKey }) => {
-      try {
-        forEachKey("last", () => {
-          throw new TypeError("boom");
-        });
-      } catch {}
-    });
+  test("a function that throws", () => {
+    const message = messageOf((_, { forEachKey }) =>
+      forEachKey("last", () => {
+        throw new TypeError("boom");
+      }),
+    );
     expect(message).toBe('operator "checked" failed: boom (at broadcast record "r") (key group 26)');
   });
 
@@ -222,7 +246,7 @@ describe("refused, by the names of operator and state", () => {
       }),
     ]);
     chain.heads[0]!(["a", 1], 5);
-    expect(String(failureOf(() => chain.heads[1]!("r", 7)))).toContain("caught an error of emit");
+    expect(String(failureOf(() => comes(chain, "r")))).toContain("caught an error of emit");
     const { chain: plain } = chainOf([
       operatorOf((_, { forEachKey, emit }) => forEachKey("last", (account) => emit(account))),
       map("next", () => {
@@ -230,7 +254,15 @@ describe("refused, by the names of operator and state", () => {
       }),
     ]);
     plain.heads[0]!(["a", 1], 5);
-    expect(String(failureOf(() => plain.heads[1]!("r", 7)))).toContain('operator "next" failed: boom');
+    expect(String(failureOf(() => comes(plain, "r")))).toContain('operator "next" failed: boom');
+  });
+
+  test("a change of broadcast state, which all subtasks have to make alike", () => {
+    expect(
+      messageOf((_, { forEachKey, broadcast }) =>
+        forEachKey("last", (account) => broadcast.rules.set(account, true)),
+      ),
+    ).toMatch(/operator "checked" failed: .*rules.*onBroadcast/);
   });
 
   test("a call behind the record", () => {

@@ -6,7 +6,8 @@
  * (runtime/worker/subtask/turns.ts).
  *
  * - QA1 At most `capacity` requests are under way. The subtask takes no input while so many records are here; what a
- *   slice of a frame, or a restore, brings beyond that waits for its call.
+ *   slice of a frame, or a restore, brings beyond that waits for its call. A step begins one, so a restore that brings
+ *   thousands gives the event loop back in between, and barriers pass.
  * - QA2 What comes of a record goes out in one step, with the record's timestamp, and takes the record out of the
  *   state: no cut falls in between. So each request is made at least once, and its results count exactly once.
  * - QA3 A failure that ends the job does so at once, whatever is in front of it. One that goes to the side output keeps
@@ -193,16 +194,13 @@ class OpenAsync implements HeldRecords {
     this.#begin();
   }
 
-  /** Begins the requests that there is a place for. */
+  /** Begins the next request, if there is one and a place for it. */
   #begin(): boolean {
-    let begun = false;
-    while (this.#underWay.size < this.#definition.capacity) {
-      const request = this.#queue.begin();
-      if (request === undefined) break;
-      begun = true;
-      this.#call(request);
-    }
-    return begun;
+    if (this.#underWay.size >= this.#definition.capacity) return false;
+    const request = this.#queue.begin();
+    if (request === undefined) return false;
+    this.#call(request);
+    return true;
   }
 
   #call(request: Request): void {

@@ -36,7 +36,10 @@ export interface BroadcastContext {
   /** Each subtask emits. @param timestamp event time of what is emitted, in ms. Default: that of the record */
   readonly emit: (value: unknown, timestamp?: number) => void;
   readonly sideOutput: (tag: string, value: unknown, timestamp?: number) => void;
-  /** Calls a function for each key of the subtask that holds a value in this keyed state. */
+  /**
+   * Has a function called for each key of the subtask that holds a value in this keyed state, behind `onBroadcast` and
+   * before the next record.
+   */
   readonly forEachKey: (state: string, apply: (key: Key, state: unknown) => void) => void;
   /** The answer of `open`. */
   readonly resource: unknown;
@@ -75,6 +78,9 @@ export const broadcastProcess: OperatorKind<BroadcastProcessOperator> = {
     const surroundings = { ...around, tags, timestamps };
     const context = new Context({ services, outputs, surroundings, everyKey });
     const maps = Object.values(handles);
+    let record: unknown;
+    const atRecord = (error: unknown): unknown =>
+      error instanceof OperatorError ? error.at(`broadcast record ${textOf(record)}`) : error;
     const setWritable = (isWritable: boolean): void => {
       for (const map of maps) map.isWritable = isWritable;
     };
@@ -89,20 +95,19 @@ export const broadcastProcess: OperatorKind<BroadcastProcessOperator> = {
       inputs: [
         opened.inputs[0]!,
         (value, timestamp) => {
+          record = value;
           setWritable(true);
           try {
             context.begin(timestamp);
             context.finish(onBroadcast(value, context));
           } catch (error) {
-            const failure = context.failureOf(error);
-            throw failure instanceof OperatorError
-              ? failure.at(`broadcast record ${textOf(value)}`)
-              : failure;
+            throw atRecord(context.failureOf(error));
           } finally {
             setWritable(false);
           }
         },
       ],
+      work: { port: 1, take: () => everyKey.begin(context, atRecord) },
     };
   },
 };
@@ -154,24 +159,12 @@ interface ContextOptions {
 class Context extends EmittingContext implements BroadcastContext {
   readonly forEachKey: BroadcastContext["forEachKey"];
   private readonly services: ContextOptions["services"];
-  /** `forEachKey` has failed: so does the record, even if the function has caught it. */
-  private failure: { readonly error: unknown } | undefined;
-
   constructor({ services, outputs, surroundings, everyKey }: ContextOptions) {
     super(services.id, outputs, surroundings);
     this.services = services;
     this.forEachKey = (state, apply) => {
       if (!this.isRunning) this.refuseCall("forEachKey");
-      everyKey.check(state, apply);
-      try {
-        everyKey.apply(state, this.timestamp, apply);
-      } catch (error) {
-        // Not while it emits: then it is what is downstream that has failed, and the error has its name.
-        this.failure ??= { error: this.isRunning ? everyKey.failureOf(error) : error };
-        throw this.failure.error;
-      } finally {
-        everyKey.leave();
-      }
+      everyKey.ask(state, apply);
     };
   }
 
@@ -192,18 +185,13 @@ class Context extends EmittingContext implements BroadcastContext {
     this.beginAt(timestamp);
   }
 
-  override finish(result: unknown): void {
-    if (this.failure !== undefined) throw this.failure.error;
-    super.finish(result);
+  override get isRunning(): boolean {
+    return super.isRunning;
   }
 
   private refuseKeyed(what: string): never {
     throw new Error(
       `onBroadcast has no key, and so no ${what}: forEachKey(state, apply) changes what the keys hold, and onRecord has ${what}`,
     );
-  }
-
-  override failureOf(error: unknown): unknown {
-    return this.failure === undefined ? super.failureOf(error) : this.failure.error;
   }
 }

@@ -8,18 +8,32 @@
  * - EY1 Each key is given once, key group by key group. The function may change or clear what the state holds for it.
  * - EY2 What has expired is not given. Where that is found here `onExpire` is told of it, with its key, as within a
  *   function for that key (PR3).
- * - EY3 No key is current afterwards, whatever has happened.
+ * - EY3 No key is current between two of them.
+ * - EY4 The keys come behind `onBroadcast`, one to a slice: a subtask may have millions. Neither a record nor a cut nor
+ *   time comes before all of them are done (P92), so the function need not be part of a snapshot.
  */
 import { OperatorError } from "../../../errors.ts";
 import { describeValue } from "../../../state/described.ts";
 import type { Key } from "../../../state/descriptor.ts";
 import { isAnswer, refuseAnswer, wanted } from "../../guards/answers.ts";
+import type { Slices } from "../contract.ts";
+import type { EmittingContext } from "../emitting.ts";
 import type { OpenProcess } from "../keyed/process.ts";
+
+type Apply = (key: Key, state: unknown) => unknown;
+
+/** What the functions emit by: the context of the broadcast record. */
+type BroadcastEmitting = Pick<EmittingContext, "timestamp" | "finish" | "failureOf"> & {
+  readonly isRunning: boolean;
+  begin(timestamp: number): void;
+};
 
 export class EveryKey {
   private readonly operator: string;
   private readonly states: readonly string[];
   private readonly process: Pick<OpenProcess, "state" | "context">;
+  /** What the record has asked for, in order. */
+  private asked: { readonly name: string; readonly act: Apply }[] = [];
   /** The state whose keys are being given; undefined: none. */
   private walked: string | undefined;
 
@@ -30,40 +44,63 @@ export class EveryKey {
     this.process = process;
   }
 
-  /** @param timestamp that of the broadcast record */
-  apply(name: string, timestamp: number, act: (key: Key, state: unknown) => unknown): void {
+  ask(name: string, act: Apply): void {
+    this.check(name, act);
+    this.asked.push({ name, act });
+  }
+
+  /**
+   * Begins what was asked for; undefined: nothing was.
+   * @param context of the broadcast record
+   * @param failed names a failure after the record
+   */
+  begin(context: BroadcastEmitting, failed: (error: unknown) => unknown): Slices | undefined {
+    if (this.asked.length === 0) return undefined;
+    const { state } = this.process;
+    const { asked } = this;
+    const { timestamp } = context;
+    this.asked = [];
+    let keys: Iterator<Key> | undefined;
+    return {
+      step: () => {
+        const [current] = asked;
+        if (current === undefined) return false;
+        keys ??= state.keys(current.name);
+        const next = keys.next();
+        if (next.done === true) {
+          keys = undefined;
+          asked.shift();
+          return true;
+        }
+        try {
+          this.apply(current.name, current.act, next.value, timestamp, context);
+        } catch (error) {
+          // Not while it emits: then it is what is downstream that has failed, and the error has its name.
+          throw failed(context.isRunning ? this.process.context.failureOf(error) : context.failureOf(error));
+        }
+        return true;
+      },
+    };
+  }
+
+  private apply(name: string, act: Apply, key: Key, timestamp: number, broadcast: BroadcastEmitting): void {
     const { state, context } = this.process;
-    const handle: unknown = state.handles[name];
+    state.setCurrentKey(key);
+    context.begin(key, timestamp);
+    broadcast.begin(timestamp);
     this.walked = name;
-    for (const key of state.keys(name)) {
-      state.setCurrentKey(key);
-      context.begin(key, timestamp);
-      if (state.holdsValue(name)) {
-        const answer = act(key, handle);
-        if (!isAnswer(answer))
-          refuseAnswer(
-            this.operator,
-            `the function of forEachKey("${name}") answered`,
-            answer,
-            wanted.nothing,
-          );
-      }
-      context.finish(undefined);
+    if (state.holdsValue(name)) {
+      const answer = act(key, state.handles[name]);
+      if (!isAnswer(answer))
+        refuseAnswer(this.operator, `the function of forEachKey("${name}") answered`, answer, wanted.nothing);
     }
-  }
-
-  failureOf(error: unknown): unknown {
-    return this.process.context.failureOf(error);
-  }
-
-  /** Called behind `apply`, also if that has failed. */
-  leave(): void {
     this.walked = undefined;
-    this.process.state.leaveCurrentKey();
+    broadcast.finish(undefined);
+    context.finish(undefined);
   }
 
-  /** @throws OperatorError for what `apply` cannot be called with, or not now */
-  check(name: string, act: unknown): void {
+  /** @throws OperatorError for what `ask` cannot be called with, or not now */
+  private check(name: string, act: unknown): void {
     const wrong = (what: string): never => {
       throw new OperatorError(this.operator, new Error(what));
     };

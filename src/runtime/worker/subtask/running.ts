@@ -15,6 +15,7 @@ import type { SubtaskReport } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
 import { firstOf } from "../../../dataflow/graph.ts";
+import type { OpenWork } from "../../../dataflow/operators/contract.ts";
 import { PortWait } from "../../../dataflow/operators/joins/port-wait.ts";
 import type { HotKeys } from "../../../dataflow/operators/keyed/hot-keys.ts";
 import { operatorStateHandles } from "../../../dataflow/operators/unkeyed/operator-state.ts";
@@ -255,7 +256,7 @@ export class RunningSubtask {
   /* ------------------------------------------------------------------ end of input */
 
   finish(onFinished: () => void): void {
-    this.#turns.finish(this.#parts.chain.finish(), () => {
+    this.#turns.insteadOfInput(this.#parts.chain.finish(), () => {
       this.#broadcast({ kind: "endOfData" });
       onFinished();
     });
@@ -297,8 +298,17 @@ export class RunningSubtask {
       rounds: loop && new LoopRounds(host, loop, restore.finished),
       wait,
       hotKeys: this.#hotKeys,
+      work: chain.work && {
+        channels: [...ports.keys()].filter((channel) => ports[channel] === chain.work!.port),
+        begin: () => this.#doWhatIsLeft(chain.work!),
+      },
       onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
     });
+  }
+
+  #doWhatIsLeft(work: OpenWork): void {
+    const slices = work.take();
+    if (slices !== undefined) this.#turns.insteadOfInput(slices, () => {});
   }
 
   #snapshotsOf(): SubtaskSnapshots {

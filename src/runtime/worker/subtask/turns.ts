@@ -8,12 +8,13 @@
  * TN2  A turn takes records for about 1.5 ms, then gives the works beside them up to 2 ms each, until one of them does
  *     not have to wait; each may take one unit of work longer. Then the event loop is given back (`Clock.later`), so
  *     that pings, timers and uploads live.
- * TN3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that
+ * TN3  No barrier is handled between two slices of the end of input (P19), or of what a record has left to do (P92), nor
+ *     before input flows: a trigger that
  *     overtakes the start of its generation waits for it, since the leader does not repeat what was answered.
  * TN4  While the input is held, none is taken, and no timer fires; barriers that are only noticed and snapshots go on.
  * TN5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
  * TN6  Processing-time timers fire in place of records, under the same conditions; barriers pass between two of them.
- * TN7  What an operator holds back goes out in place of input. No input is taken while it has no room, and the input
+ * TN7  What an operator holds back goes out in place of input; barriers pass between two steps of that. No input is taken while it has no room, and the input
  *     has not ended before all has gone out; barriers go on, for what is held is in the snapshot.
  */
 import type { Clock } from "../../../clock.ts";
@@ -80,7 +81,7 @@ export class Turns {
   #closed = false;
   /** The works in the order in which they were begun; the first that is not waiting gets the slice. */
   #works: { readonly work: TurnWork; readonly startedMs: number }[] = [];
-  #finish: { readonly slices: Slices; readonly done: () => void } | undefined;
+  #instead: { readonly slices: Slices; readonly done: () => void } | undefined;
   #flushedMs = 0;
   /** The input has told its end, and not all that is held has gone out. */
   #inputEnded = false;
@@ -117,7 +118,7 @@ export class Turns {
     this.#clock.later(this.#turn);
   }
 
-  /** `run` is called between two records, and not within the end of input (TN3). */
+  /** `run` is called between two records, and neither within the end of input nor within what one has left (TN3). */
   atBorder(run: () => void): void {
     this.#requests.push(run);
     this.wake();
@@ -133,9 +134,9 @@ export class Turns {
     this.#works = this.#works.filter((one) => one.work !== work);
   }
 
-  /** Does `slices` in place of input, asking for room in between (P27). */
-  finish(slices: Slices, done: () => void): void {
-    this.#finish = { slices, done };
+  /** Does `slices` in place of input, asking for room in between (P27): the end of input, or what a record has left. */
+  insteadOfInput(slices: Slices, done: () => void): void {
+    this.#instead = { slices, done };
     this.wake();
   }
 
@@ -160,12 +161,12 @@ export class Turns {
   };
 
   #runRequests(): boolean {
-    if (!this.#started || this.#finish !== undefined) return false;
+    if (!this.#started || this.#instead !== undefined) return false;
     let ran = false;
     for (let request = this.#requests.shift(); request !== undefined; request = this.#requests.shift()) {
       request();
       ran = true;
-      if (this.#finish !== undefined) break;
+      if (this.#instead !== undefined) break;
     }
     return ran;
   }
@@ -178,11 +179,11 @@ export class Turns {
 
   #process(deadlineMs: number): boolean {
     for (;;) {
-      if (this.#finish !== undefined) {
+      if (this.#instead !== undefined) {
         if (!this.#hasRoom()) return false;
-        if (!this.#finish.slices.step()) {
-          const { done } = this.#finish;
-          this.#finish = undefined;
+        if (!this.#instead.slices.step()) {
+          const { done } = this.#instead;
+          this.#instead = undefined;
           done();
           return true;
         }
@@ -212,6 +213,7 @@ export class Turns {
 
   #takeOrSendOut(held: HeldRecords): "more" | "idle" | "ended" {
     const { input } = this.#options;
+    if (input.takeBarrier()) return "more";
     if (held.step()) return "more";
     if (this.#inputEnded && held.isEmpty) {
       this.#inputEnded = false;

@@ -42,6 +42,8 @@ export interface GateInputOptions {
   readonly wait?: PortWait | undefined;
   /** The sketch of the keys of the records. Default: they have none. */
   readonly hotKeys?: HotKeys | undefined;
+  /** The channels whose records may leave work: `begin` is called behind each of them, before all else. */
+  readonly work?: { readonly channels: readonly number[]; begin(): void } | undefined;
   /** Records taken from a frame between two looks at room and clock; fewer where they are slow. Default: 128. */
   readonly recordsPerSliceMax?: number;
 }
@@ -162,13 +164,15 @@ export class GateInput implements SubtaskInput {
   }
 
   #slice(frame: RecordsFrame): "more" {
-    const { time, wait } = this.#options;
+    const { time, wait, work } = this.#options;
     const { values, marks } = frame;
+    const mayLeaveWork = work?.channels.includes(this.#channelIndex) === true;
     const mark = marks?.[this.#marked];
     const from = this.#done;
-    const end = Math.min(from + this.#size.records, mark?.at ?? values.length);
+    const end = Math.min(from + (mayLeaveWork ? 1 : this.#size.records), mark?.at ?? values.length);
     const to = end > from ? this.#process(frame, from, end) : from;
     if (to > from) wait?.processed(this.#channelIndex);
+    if (to > from && mayLeaveWork) work?.begin();
     this.#done = to;
     if (mark?.at === to) {
       this.#marked++;
