@@ -61,6 +61,7 @@ export class JobWorkers {
       clock,
       timings,
       heartbeat: record().heartbeat,
+      functionsOn: (worker) => this.#functionsOn(worker),
       onChange: () => this.#offerSlots(),
       onLost: (worker, reason) => this.#lost(worker, reason),
       onAnswer: (worker, answer, askedMs) => this.#checkSubtasks(worker, answer, askedMs),
@@ -123,6 +124,18 @@ export class JobWorkers {
   close(): void {
     this.registry.close();
     this.admission.close();
+  }
+
+  /** The operators that have subtasks there, without sources and sinks. */
+  #functionsOn(worker: string): string[] {
+    const placement = this.#options.generations.placement();
+    return this.#options
+      .record()
+      .plan.vertices.filter(({ id, parallelism }) =>
+        Array.from({ length: parallelism }, (_, index) => placement[`${id}/${index}`]).includes(worker),
+      )
+      .flatMap(({ operators }) => operators.filter(({ connector }) => connector === undefined))
+      .map(({ id }) => id);
   }
 
   #offerSlots(): void {

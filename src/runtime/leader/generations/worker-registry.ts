@@ -48,10 +48,21 @@ export interface WorkerRegistryOptions {
   readonly clock: Clock;
   readonly timings: Pick<Timings, "secondProbeMs" | "connectionSettledMs">;
   readonly heartbeat: HeartbeatConfig;
+  /** The operators that run functions on this worker. */
+  readonly functionsOn: (worker: string) => readonly string[];
   readonly onChange: () => void;
   readonly onLost: (worker: string, reason: string) => void;
   /** `askedMs`: when it was asked, on the monotonic clock. */
   readonly onAnswer: (worker: string, answer: PingAnswer, askedMs: number) => void;
+}
+
+const NAMED_MAX = 5;
+
+function wordsOf(operators: readonly string[]): string {
+  if (operators.length === 0) return "";
+  const named = operators.slice(0, NAMED_MAX).map((id) => `"${id}"`);
+  const more = operators.length > NAMED_MAX ? ` or ${operators.length - NAMED_MAX} more` : "";
+  return `, or a function of operator ${named.join(", ")}${more} does not return`;
 }
 
 /**
@@ -294,11 +305,11 @@ export class WorkerRegistry {
 
   /** WR1: is it gone, or does it hang? */
   #reasonToLose(worker: Worker, isAbsent: boolean): string | undefined {
-    const { clock, heartbeat } = this.#options;
+    const { clock, heartbeat, functionsOn } = this.#options;
     if (isAbsent) return worker.silentOnce ? "nothing answers to its name: the process is gone" : undefined;
-    return clock.elapsedMs() - worker.lastAnswerMs > heartbeat.timeoutMs
-      ? `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`
-      : undefined;
+    if (clock.elapsedMs() - worker.lastAnswerMs <= heartbeat.timeoutMs) return undefined;
+    const mayHang = wordsOf(functionsOn(worker.registration.worker));
+    return `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off${mayHang}`;
   }
 
   /** It is gone, as a ping has found or as it says itself. */

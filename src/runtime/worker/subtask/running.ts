@@ -25,6 +25,7 @@ import type { Host } from "../../actor.ts";
 import type { SinkTransactions } from "../sinks/sink-transactions.ts";
 import { operatorTimeHandles } from "../snapshots/event-time.ts";
 import { SubtaskSnapshots } from "../snapshots/subtask-snapshots.ts";
+import { heldLoop } from "../time/held-loop.ts";
 import { type ProcessingClock, ProcessingTimers } from "../time/processing-timers.ts";
 import { Barriers } from "./barriers.ts";
 import { CheckpointsUnderWay } from "./checkpoints-under-way.ts";
@@ -80,6 +81,7 @@ export class RunningSubtask {
       held: parts.chain.held,
       outputs: [...options.outputs.values()],
       flushMs: options.flushMs,
+      onHeld: heldLoop(options),
       onEnded: () => host.send("subtask", { type: "input.ended" }),
       onFailure: fail,
     });

@@ -26,6 +26,7 @@ class World {
   inboxes = true;
   #registrations = 0;
   connectedForMs = 60_000;
+  readonly functions = new Map<string, readonly string[]>();
   readonly registry: WorkerRegistry;
 
   constructor() {
@@ -45,6 +46,7 @@ class World {
       clock: this.clock,
       timings: { secondProbeMs: 250, connectionSettledMs: 2000 },
       heartbeat: HEARTBEAT,
+      functionsOn: (worker) => this.functions.get(worker) ?? [],
       onChange: () => this.changes++,
       onLost: (worker, reason) => this.lost.push(`${worker}: ${reason}`),
       onAnswer: (worker) => this.answers.push(worker),
@@ -281,6 +283,23 @@ describe("life and death of a worker (P28)", () => {
     await world.clock.pass(600);
     expect(world.lost).toHaveLength(1);
   });
+
+  it.each([
+    [["price"], 'or a function of operator "price" does not return'],
+    [
+      ["a", "b", "c", "d", "e", "f", "g"],
+      'or a function of operator "a", "b", "c", "d", "e" or 2 more does not return',
+    ],
+  ])(
+    "that is lost because it hangs is told with the operators whose functions run there: %j",
+    async (functions, words) => {
+      world.register("a");
+      world.functions.set("a", functions);
+      world.manners.set("a", "hangs");
+      await world.clock.pass(9000);
+      expect(world.lost).toEqual([`a: no answer for 5000 ms: the process hangs or is cut off, ${words}`]);
+    },
+  );
 
   it("is lost when it hangs for longer than the heartbeat timeout", async () => {
     world.register("a");
