@@ -8,14 +8,15 @@
  * TN2  A turn takes records for about 1.5 ms, then gives the works beside them up to 2 ms each, until one of them does
  *     not have to wait; each may take one unit of work longer. Then the event loop is given back (`Clock.later`), so
  *     that pings, timers and uploads live.
- * TN3  No barrier is handled between two slices of the end of input (P19), or of what a record has left to do (P92), nor
- *     before input flows: a trigger that
- *     overtakes the start of its generation waits for it, since the leader does not repeat what was answered.
+ * TN3  No barrier is handled between two slices of the end of input (P19), or of what a record has left to do (P92),
+ *     nor before input flows: a trigger that overtakes the start of its generation waits for it, since the leader does
+ *     not repeat what was answered.
  * TN4  While the input is held, none is taken, and no timer fires; barriers that are only noticed and snapshots go on.
  * TN5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
  * TN6  Processing-time timers fire in place of records, under the same conditions; barriers pass between two of them.
- * TN7  What an operator holds back goes out in place of input; barriers pass between two steps of that. No input is taken while it has no room, and the input
- *     has not ended before all has gone out; barriers go on, for what is held is in the snapshot.
+ * TN7  What an operator holds back goes out in place of input; barriers pass between two steps of that. No input is
+ *     taken while it has no room, and the input has not ended before all has gone out; barriers go on, for what is held
+ *     is in the snapshot.
  */
 import type { Clock } from "../../../clock.ts";
 import type { HeldRecords, Slices } from "../../../dataflow/operators/contract.ts";

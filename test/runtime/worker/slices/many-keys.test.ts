@@ -1,13 +1,13 @@
 /** P92: `forEachKey` over keys whose function is slow, in the turns of a subtask. */
 import { expect, test } from "vitest";
-import type { RecordsFrame } from "../../../src/dataflow/channel/frame.ts";
-import type { InputGate } from "../../../src/dataflow/input-gate.ts";
-import { broadcastState, defineJob, valueState } from "../../../src/index.ts";
-import type { EventTimeFlow } from "../../../src/runtime/worker/subtask/input/event-time.ts";
-import { GateInput } from "../../../src/runtime/worker/subtask/input/gate.ts";
-import { Turns } from "../../../src/runtime/worker/subtask/turns.ts";
-import { testSink, testSource } from "../../job/connectors.ts";
-import { chainOf } from "../../support/graphs/chains.ts";
+import type { RecordsFrame } from "../../../../src/dataflow/channel/frame.ts";
+import type { InputGate } from "../../../../src/dataflow/input-gate.ts";
+import { broadcastState, defineJob, valueState } from "../../../../src/index.ts";
+import type { EventTimeFlow } from "../../../../src/runtime/worker/subtask/input/event-time.ts";
+import { GateInput } from "../../../../src/runtime/worker/subtask/input/gate.ts";
+import { Turns } from "../../../../src/runtime/worker/subtask/turns.ts";
+import { testSink, testSource } from "../../../job/connectors.ts";
+import { chainOf } from "../../../support/graphs/chains.ts";
 
 const KEYS = 300;
 const CALL_MS = 2;
