@@ -11,6 +11,7 @@ import { operatorKinds } from "../../../src/dataflow/operators/kinds.ts";
 import { splitsIn } from "../../../src/dataflow/operators/source.ts";
 import type { Source, SplitPosition } from "../../../src/dataflow/source.ts";
 import { NOTHING } from "../../../src/job/restore/assignment.ts";
+import { Troubles } from "../../../src/observe/troubles.ts";
 import { openSource } from "../../../src/runtime/worker/subtask/input/source.ts";
 import { OpenParts } from "../../../src/runtime/worker/subtask/open-parts.ts";
 import type { SubtaskOptions } from "../../../src/runtime/worker/subtask/subtask.ts";
@@ -42,6 +43,7 @@ test("the position in a snapshot is that of its cut, though the reader goes on w
     vertex,
     index: 0,
     clock: systemClock,
+    troubles: new Troubles(systemClock),
     deployment: { splits: { numbers: [{ id: "all" }] } },
     restore: NOTHING,
     outputs: new Map(),

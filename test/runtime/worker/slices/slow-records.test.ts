@@ -1,5 +1,6 @@
 /** SZ1: functions that turn slow in the middle of a slice of records, in a source's vertex and behind a gate. */
 import { expect, test } from "vitest";
+import { systemClock } from "../../../../src/clock.ts";
 import type { Chain } from "../../../../src/dataflow/chain.ts";
 import type { RecordsFrame } from "../../../../src/dataflow/channel/frame.ts";
 import type { SubtaskEnvironment } from "../../../../src/dataflow/connector.ts";
@@ -8,6 +9,7 @@ import { defineOperator } from "../../../../src/dataflow/operators/contract.ts";
 import { operatorKinds } from "../../../../src/dataflow/operators/kinds.ts";
 import type { Collect, Source } from "../../../../src/dataflow/source.ts";
 import { NOTHING } from "../../../../src/job/restore/assignment.ts";
+import { Troubles } from "../../../../src/observe/troubles.ts";
 import type { EventTimeFlow } from "../../../../src/runtime/worker/subtask/input/event-time.ts";
 import { GateInput } from "../../../../src/runtime/worker/subtask/input/gate.ts";
 import type { SubtaskInput } from "../../../../src/runtime/worker/subtask/input/input.ts";
@@ -73,6 +75,7 @@ async function sourceOf({ head, clock }: Slow): Promise<SubtaskInput> {
     operators: inRow([defineOperator(operatorKinds.source, "numbers", { source })]),
   };
   const options = {
+    troubles: new Troubles(systemClock),
     ...{ vertex, index: 0, clock, restore: NOTHING, outputs: new Map() },
     deployment: { splits: { numbers: [{ id: "all" }] } },
   } as unknown as SubtaskOptions;

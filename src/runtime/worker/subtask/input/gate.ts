@@ -16,10 +16,10 @@ import type { PortWait } from "../../../../dataflow/operators/joins/port-wait.ts
 import type { HotKeys } from "../../../../dataflow/operators/keyed/hot-keys.ts";
 import type { Collect } from "../../../../dataflow/source.ts";
 import { OperatorError } from "../../../../errors.ts";
+import { RECORDS_PER_SLICE_MAX, SLICE_MS, SliceSize } from "../slice-size.ts";
 import type { EventTimeFlow } from "./event-time.ts";
 import type { SubtaskInput } from "./input.ts";
 import type { LoopRounds } from "./rounds.ts";
-import { RECORDS_PER_SLICE_MAX, SLICE_MS, SliceSize } from "./slice-size.ts";
 
 /** At most so many records come in a row when a function turns slow (SZ1). A look takes about 40 ns. */
 const RECORDS_BETWEEN_LOOKS = 16;

@@ -31,13 +31,13 @@ import {
 } from "../../../../dataflow/time/source-time.ts";
 import { invariant, OperatorError, SourcePositionError } from "../../../../errors.ts";
 import type { OpenParts } from "../open-parts.ts";
+import { RECORDS_PER_SLICE_MAX, SLICE_MS, SliceSize } from "../slice-size.ts";
 import type { SubtaskOptions } from "../subtask.ts";
 import { EventTimeFlow } from "./event-time.ts";
 import type { SubtaskInput } from "./input.ts";
 import { paceOf } from "./pace.ts";
 import type { Pace } from "./paused-splits.ts";
 import { SkippedInput } from "./skipped-input.ts";
-import { RECORDS_PER_SLICE_MAX, SLICE_MS, SliceSize } from "./slice-size.ts";
 import { TimestampsAhead } from "./timestamps-ahead.ts";
 import { TimestampsUnit } from "./timestamps-unit.ts";
 
