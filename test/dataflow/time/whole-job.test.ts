@@ -19,7 +19,7 @@ import { TestCluster } from "../../support/servers/cluster.ts";
 import { bundled } from "../../support/servers/compiled.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { publishAll, readAll } from "../../support/servers/streams.ts";
-import { until } from "../../support/until.ts";
+import { GiveUpError, until } from "../../support/until.ts";
 
 const KEYS = 10;
 const RECORDS = 800;
@@ -96,6 +96,8 @@ afterAll(async () => {
 function seenWaiting(after: number): Promise<JobReport> {
   return until(`the fast source waits, in a generation behind ${after}`, async () => {
     const report = await cluster.report();
+    if (report?.status === "finished")
+      throw new GiveUpError("the job has ended, and the source was not seen to wait");
     if (report === undefined || report.generation <= after || report.checkpoints.completed < 2)
       return undefined;
     const isPaused = (of: string) =>
