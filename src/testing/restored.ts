@@ -18,17 +18,18 @@ export function checkRestore(
   migrations: ReadonlyMap<string, WindowMigration>,
 ): void {
   const stored = Object.values(vertices).flatMap(({ states, operatorStates }) => [
-    ...states.map(({ operator, state, bytes }) => ({ operator, state, isFilled: bytes.byteLength > 0 })),
-    ...operatorStates.map(({ operator, state }) => ({ operator, state, isFilled: false })),
+    ...states.map(({ bytes, ...address }) => ({ ...address, isKeyed: true, isFilled: bytes.byteLength > 0 })),
+    ...operatorStates.map((address) => ({ ...address, isKeyed: false, isFilled: false })),
   ]);
   const before = new Map(operatorsOf(plan).map((operator) => [operator.id, operator]));
   for (const operator of operatorsOf(to)) {
     const { id } = operator;
     const old = before.get(id);
     const own = stored.filter(
-      ({ operator, state }) =>
+      ({ operator, state, isKeyed }) =>
         operator === id &&
-        isOfUsers(state) &&
+        // Operators have state without key of their own beside what is declared.
+        (isKeyed ? isOfUsers(state) : old?.operatorStates?.[state] !== undefined) &&
         !isDroppedWindow({ kind: "keyed", operator, state }, migrations),
     );
     if (old === undefined || own.length === 0) continue;
