@@ -131,10 +131,22 @@ describe("what becomes of stored actors", () => {
     await harness.close();
   });
 
+  test("a harness refuses those of a machine that has changed, as a restore does", async () => {
+    const restore = await stored();
+    await expect(createTestHarness(pingJob(door({ closed: {} })), { restore })).rejects.toThrow(
+      /restore: operator actors has no state .*open.* any more, and stored actors may be in it/,
+    );
+  });
+
   test("one whose state or version is unknown fails the job by name when it is needed", async () => {
     const restore = await stored();
     const failing = async (machine: typeof first, definition: object) => {
-      const harness = await createTestHarness(pingJob(machine, definition), { restore });
+      const job = pingJob(machine, definition);
+      const begun = await createTestHarness(job);
+      // As if the plan did not tell what has changed.
+      const { plan } = begun.snapshot();
+      await begun.close();
+      const harness = await createTestHarness(job, { restore: { ...restore, plan } });
       const push = harness.push("events", ping("SHOW", 10));
       await expect(push).rejects.toThrow(
         /operator "actors" failed: an actor (is in state open, which|was stored by version "1")/,
