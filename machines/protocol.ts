@@ -87,6 +87,20 @@ export interface SavepointEntry {
   readonly location: string;
   readonly completedAtMs: number;
   readonly bytes: number;
+  /** What was cut short where the job was drained for it. Left out: it was not drained. */
+  readonly drained?: readonly Unfinished[] | undefined;
+}
+
+/** What an operator had open when the sources were ended that would have gone on, as its workers had said last. */
+export interface Unfinished {
+  readonly operator: string;
+  /** Windows that had not fired at their end. */
+  readonly windows: number;
+  /** "keys": a window of two keys counts twice; "time": once. */
+  readonly of: "keys" | "time";
+  /** End of the last one in ms; null: none was open, or they have no end. */
+  readonly lastEndMs: number | null;
+  readonly timers: number;
 }
 
 export interface Failure {
@@ -332,6 +346,8 @@ export interface SavepointMetadata {
   readonly createdAtMs: number;
   /** Every operator had finished before it: no job can go on from here. */
   readonly drained: boolean;
+  /** What was cut short by that, if the user has ended the sources. */
+  readonly unfinished: readonly Unfinished[];
   readonly plan: GraphPlan;
   readonly splits: JobRecord["splits"];
   /** Names objects of this savepoint only. */

@@ -112,6 +112,12 @@ export function formatDuration(ms: number): string {
   return `${ms} ms`;
 }
 
+/** A time in ms as ISO 8601; one that no Date has, as it is. */
+export function formatTime(ms: number): string {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? String(ms) : date.toISOString();
+}
+
 /** The size in the largest binary unit that divides it: 20480 -> "20 KiB". */
 export function formatSize(bytes: number): string {
   const steps: readonly [factor: number, unit: string][] = [

@@ -24,6 +24,7 @@ import type { OperatorFigures } from "../dataflow/operators/figures.ts";
 import type { InheritedFrom } from "../dataflow/sink.ts";
 import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
+import type { OperatorsTime, SubtaskTime } from "./event-time-messages.ts";
 import type { HotKeysReport } from "./hot-keys.ts";
 import type { PausedReport, WatermarkReport } from "./source-messages.ts";
 import type { Addressed } from "./store-identity.ts";
@@ -265,6 +266,8 @@ export interface SubtaskReport {
   readonly skipped: Skipped | null;
   /** Left out: no split was ever paused. */
   readonly paused?: PausedReport;
+  /** Left out: the job has no event time, or none means anything to the subtask. */
+  readonly eventTime?: SubtaskTime;
   /** The keys that much of its records have. Left out: there is none. */
   readonly hotKeys?: HotKeysReport;
   /**
@@ -327,6 +330,8 @@ export interface JobReport {
     readonly host: string;
   }[];
   readonly subtasks: readonly SubtaskReport[];
+  /** How far event time is, for operators to which it means something; none where the job has no event time. */
+  readonly eventTime: readonly OperatorsTime[];
   readonly checkpoints: {
     readonly completed: number;
     readonly aborted: number;

@@ -131,6 +131,45 @@ const deleted = { objects: count, bytes: count, names: texts };
 
 /* ------------------------------------------------------------------ what workers say */
 
+const holderReason = z.enum([
+  "noWatermarks",
+  "noRecord",
+  "silent",
+  "noProgress",
+  "paused",
+  "rules",
+  "firing",
+  "requests",
+  "noRoom",
+  "stopped",
+]);
+const hold = {
+  split: text.exactOptional(),
+  watermark: z.int().nullable(),
+  sinceMs: z.number(),
+  lastRecordMs: z.number().exactOptional(),
+  pending: count.exactOptional(),
+  idleAfterMs: count.exactOptional(),
+  requests: count.exactOptional(),
+};
+const standing = {
+  status: z.enum(["active", "idle", "ended"]),
+  watermark: z.int().nullable(),
+  sinceMs: z.number(),
+};
+const subtaskTime = z.object({
+  ...standing,
+  makesWatermarks: z.boolean(),
+  holds: z.array(
+    z.object({ ...hold, from: text.exactOptional(), reason: z.union([holderReason, z.literal("upstream")]) }),
+  ),
+});
+const operatorsTime = z.object({
+  ...standing,
+  operators: texts,
+  holders: z.array(z.object({ ...hold, operator: text, subtask: text, reason: holderReason })),
+  holdersMore: count,
+});
 const trouble = z.object({ what: text, reason: text, sinceMs: z.number() });
 const operatorFigures = z.object({
   operator: text,
@@ -147,6 +186,9 @@ const operatorFigures = z.object({
   expiring: z
     .array(z.object({ state: text, values: count, expired: count, expiredBytes: count.exactOptional() }))
     .exactOptional(),
+  openWindows: z
+    .object({ windows: count, of: z.enum(["keys", "time"]), lastEndMs: z.int().nullable() })
+    .exactOptional(),
 });
 const subtaskReport = z.object({
   subtask: text,
@@ -162,6 +204,7 @@ const subtaskReport = z.object({
     })
     .exactOptional(),
   paused: z.object({ splits: texts, pausedMs: count, byDefault: z.boolean() }).exactOptional(),
+  eventTime: subtaskTime.exactOptional(),
   checkpoints: z.array(
     z.object({
       checkpointId: count,
@@ -186,6 +229,7 @@ const report = z
     generation: count,
     checkpoints: z.looseObject({ completed: count, aborted: count }),
     subtasks: z.array(subtaskReport.extend({ worker: text })),
+    eventTime: z.array(operatorsTime),
     workers: z.array(z.object({ worker: text, slots: count, processId: count, host: text })),
     failures: z.array(z.looseObject({ where: text, reason: text })),
     troubles: z.array(trouble.extend({ where: texts })),

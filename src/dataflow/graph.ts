@@ -85,6 +85,13 @@ export function verticesBeforeHeld({ vertices, edges }: JobGraph): ReadonlySet<s
   return found;
 }
 
+/** Some operator makes watermarks: event time means something in the job. */
+export function hasWatermarks({ vertices }: JobGraph): boolean {
+  return vertices.some(({ operators }) =>
+    operators.some(({ operator }) => operator.details.eventTime?.watermarks !== undefined),
+  );
+}
+
 /** The operator that gets what comes in. A vertex has at least one. */
 export function firstOf(vertex: Vertex): OperatorDefinition {
   return vertex.operators[0]!.operator;

@@ -8,7 +8,7 @@ import { z } from "zod";
 import type { JobRecord } from "../../machines/protocol.ts";
 import { RecordUnreadableError } from "../errors.ts";
 import { shellCommand } from "../shell-command.ts";
-import { abortReason, jobParts, jobStatus, terminalStatus } from "./job.ts";
+import { abortReason, jobParts, jobStatus, terminalStatus, unfinished } from "./job.ts";
 import { count, object, parsedJson, text, texts, timeMs } from "./shape.ts";
 
 const FORMAT = 1;
@@ -52,6 +52,7 @@ const schema: z.ZodType<JobRecord> = z.object({
     z.object({
       ...{ checkpointId: count, generation: count, request: text, location: text },
       ...{ completedAtMs: timeMs, bytes: count },
+      drained: z.array(unfinished).exactOptional(),
     }),
   ),
   begunSavepoints: texts,

@@ -1,10 +1,17 @@
 /** What is submitted of a job, and stored of it: the same in a message, in the record and in a savepoint. */
 import { z } from "zod";
-import type { GraphPlan, JobRecord, WindowsPlan } from "../../machines/protocol.ts";
+import type { GraphPlan, JobRecord, Unfinished, WindowsPlan } from "../../machines/protocol.ts";
 import { count, jobName, ms, nullable, positive, text, texts } from "./shape.ts";
 
 import { distribution } from "./snapshot.ts";
 
+export const unfinished: z.ZodType<Unfinished> = z.object({
+  operator: text,
+  windows: count,
+  of: z.enum(["keys", "time"]),
+  lastEndMs: z.int().nullable(),
+  timers: count,
+});
 export const splits: z.ZodType<JobRecord["splits"]> = z.record(
   text,
   z.array(z.object({ id: text, input: z.exactOptional(text) })),

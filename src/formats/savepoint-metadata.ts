@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { SavepointMetadata } from "../../machines/protocol.ts";
 import { ConfigurationError, ObjectCorruptError } from "../errors.ts";
 import { encodeValue } from "./codec.ts";
-import { plan, splits } from "./job.ts";
+import { plan, splits, unfinished } from "./job.ts";
 import { manifestSchema } from "./manifest.ts";
 import { text, timeMs, unpacked } from "./shape.ts";
 
@@ -14,6 +14,7 @@ const schema: z.ZodType<SavepointMetadata> = z.object({
   location: text,
   createdAtMs: timeMs,
   drained: z.boolean(),
+  unfinished: z.array(unfinished),
   plan,
   splits,
   manifest: manifestSchema,

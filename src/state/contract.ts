@@ -67,6 +67,8 @@ export interface StateTable extends KeyRows {
    * Each step costs well under a millisecond. The current key and namespace stay as they are.
    */
   rows(): Generator<StateRow, void, undefined>;
+  /** The number of its rows, in all key groups. Costs a look at each key group. */
+  readonly rowCount: number;
   /** The namespaces that have rows, in their order (KS7). Only where `namespacesApart`, as the two that follow. */
   openNamespaces(): readonly Namespace[];
   /**

@@ -35,7 +35,7 @@ async function metadataIn(from: CheckpointStorage): Promise<SavepointMetadata> {
   const staged = await from.put("words/i1/1/transaction-0", bytes("output"));
   const transaction = { incarnation: "i1", sink: "out", writer: 0, checkpointId: 7, detail: [1] };
   return {
-    ...{ format: 1, location, createdAtMs: 1, drained: false, splits: {} },
+    ...{ format: 1, location, createdAtMs: 1, drained: false, unfinished: [], splits: {} },
     plan: { vertices: [], edges: [], maxParallelism: 128 },
     manifest: manifestOf(7, {
       subtasks: [

@@ -21,6 +21,7 @@ export function report({ read = 0, checkpoints, ...changes }: Changes = {}): Job
       { ...subtask, subtask: "in/0", recordsIn: read, skipped: null, operators: [] },
       { ...subtask, subtask: "count/0", recordsIn: 7, skipped: null, operators: [] },
     ],
+    eventTime: [],
     restarts: 0,
     keepsState: true,
     failures: [],

@@ -99,7 +99,7 @@ export const record: JobRecord = {
 };
 
 export const metadata: SavepointMetadata = {
-  ...{ format: 1, location: "/kept/a", createdAtMs: 1, drained: false },
+  ...{ format: 1, location: "/kept/a", createdAtMs: 1, drained: false, unfinished: [] },
   ...{ plan: record.plan, splits: record.splits, manifest },
 };
 

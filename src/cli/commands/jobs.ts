@@ -7,6 +7,7 @@ import type { JobReport } from "../../control/messages.ts";
 import type { PausedReport } from "../../control/source-messages.ts";
 import { describeError, RecordUnreadableError, RequestRefusedError } from "../../errors.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
+import { eventTimeLines } from "../output/event-time.ts";
 import { expiringLines } from "../output/expiring.ts";
 import { figureLines } from "../output/figures.ts";
 import { hotKeyLines } from "../output/hot-keys.ts";
@@ -85,13 +86,29 @@ async function status(job: string | undefined, flags: StatusFlags): Promise<void
   if (job !== undefined) checkJobName(job);
   await withView(flags, async (view) => {
     if (job === undefined) return listJobs(view, flags);
-    const report =
-      (await reportWithoutRecords(view, job)) ??
-      (await ofLeader(view, job, "look", () => clientOf(view, flags).status(job, flags.keys === true)));
-    if (report === undefined)
-      throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
+    const report = await readReport(view, flags, job, flags.keys === true);
     print(flags, { ...report, lateness: latenessOf(report.subtasks) }, describeReport(report));
   });
+}
+
+/**
+ * What the job's leader says of it.
+ *
+ * @param keys hot keys are named, too
+ * @throws RequestRefusedError when there is no such job
+ */
+export async function readReport(
+  view: ClusterView,
+  flags: ClientFlags,
+  job: string,
+  keys = false,
+): Promise<JobReport> {
+  const report =
+    (await reportWithoutRecords(view, job)) ??
+    (await ofLeader(view, job, "look", () => clientOf(view, flags).status(job, keys)));
+  if (report === undefined)
+    throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
+  return report;
 }
 
 /**
@@ -183,6 +200,7 @@ function describeReport(report: JobReport): string {
       (one) =>
         `  ${one.subtask}  ${subtaskStateInWords(one.state)}  ${one.recordsIn} records in${one.skipped === null ? "" : `, ${describeSkipped(one.skipped)}`}${describePaused(one.paused)}`,
     ),
+    ...eventTimeLines(report.eventTime, Date.now()),
     ...figureLines(subtasks),
     ...latenessLines(subtasks),
     ...expiringLines(subtasks),

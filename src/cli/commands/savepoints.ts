@@ -1,8 +1,12 @@
 /** `tidemark savepoint`, `stop`, `restore`: snapshots that belong to their users. */
 import type { Command } from "commander";
+import type { Unfinished } from "../../../machines/protocol.ts";
 import type { RestoreRequest } from "../../control/messages.ts";
 import { describeError } from "../../errors.ts";
+import { unfinishedInWords, unfinishedOf } from "../../runtime/leader/report/unfinished.ts";
+import { type ClusterView, createClient } from "../assembly.ts";
 import { addConfigOptions } from "../options.ts";
+import { writeMessage } from "../output/advice.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { addGapOptions, describeGaps } from "../submission/gaps.ts";
 import {
@@ -33,6 +37,8 @@ interface RestoreFlags extends SubmitFlags, RestoringFlags {
   readonly from: string;
 }
 
+/** For a leader that tells what is open. */
+const LOOK_MS = 3000;
 const TO =
   "directory (an absolute path) or nats:<bucket>; default: checkpointing.savepointDirectory of the job";
 
@@ -52,7 +58,10 @@ export function savepointCommands(program: Command): void {
     )
     .argument("<job>", "name of the job")
     .option("--to <place>", TO)
-    .option("--drain", "end all sources first, as if their input did; no job can go on from the savepoint")
+    .option(
+      "--drain",
+      "end all sources first, as if their input did: windows and timers that are open are cut short, and listed; no job can go on from the savepoint",
+    )
     .addHelpText(
       "after",
       exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the job has stopped"),
@@ -82,11 +91,32 @@ async function take(
   checkJobName(job);
   if (flags.to !== undefined) checkPlace("--to", flags.to);
   await withView(flags, async (view) => {
+    const drained = followedBy === "drain";
+    const unfinished = drained ? await tellUnfinished(view, flags, job) : [];
     const { checkpointId, location } = await takeSavepoint(view, flags, job, followedBy);
     const stopped = followedBy !== "go-on";
     const text = stopped ? `job ${job} has stopped with savepoint ${location}` : `savepoint ${location}`;
-    print(flags, { job, checkpointId, location, stopped, drained: followedBy === "drain" }, text);
+    print(flags, { job, checkpointId, location, stopped, drained, ...(drained && { unfinished }) }, text);
   });
+}
+
+/** Says what a drain cuts short, before it does. Whether there is such a job the request itself tells. */
+async function tellUnfinished(
+  view: ClusterView,
+  flags: SavepointFlags,
+  job: string,
+): Promise<readonly Unfinished[]> {
+  const report = await createClient(view, LOOK_MS)
+    .status(job)
+    .catch(() => undefined);
+  const unfinished = unfinishedOf(report?.subtasks ?? []);
+  if (unfinished.length > 0 && flags.json !== true)
+    writeMessage(
+      `warning: --drain ends the input of job ${job}, so these give what they have by now, and no job goes on from the savepoint:\n` +
+        `${unfinished.map((one) => `  - ${unfinishedInWords(one)}`).join("\n")}\n` +
+        "Without --drain they stay open in the savepoint",
+    );
+  return unfinished;
 }
 
 async function restore(path: string, flags: RestoreFlags): Promise<void> {

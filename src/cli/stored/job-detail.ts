@@ -103,7 +103,7 @@ export function describeJob(record: JobRecord, positions: Positions, nowMs: numb
       ]),
       ...savepoints.map((one) => [
         `savepoint ${one.checkpointId}`,
-        `${moment(one.completedAtMs)}, ${age(one.completedAtMs, nowMs)} ago, ${size(one.bytes)}, ${one.location}`,
+        `${moment(one.completedAtMs)}, ${age(one.completedAtMs, nowMs)} ago, ${size(one.bytes)}, ${one.location}${one.drained === undefined ? "" : ", drained"}`,
       ]),
       ...abandoned.map(({ checkpointId, by, atMs, status, incarnation }) => [
         "given up",

@@ -209,6 +209,8 @@ export interface OpenOperator {
    * holds that waits. For reports: asked some times a second.
    */
   figures?(): Readonly<Record<string, number>>;
+  /** The windows that hold something and have not fired at their end. For reports, as `figures`. */
+  openWindows?(): OpenWindows;
   /** What the operator holds back, if `holdsRecords`: records, or the event time behind them. */
   readonly held?: HeldRecords;
   /** The wait of a port, if the operator `waits`. */
@@ -222,6 +224,17 @@ export interface OpenOperator {
    * after it.
    */
   close?(): void | Promise<void>;
+}
+
+export interface OpenWindows {
+  readonly windows: number;
+  /**
+   * "keys": a window of two keys counts twice. "time": it counts once; where windows share panes, it is not known how
+   * many keys they hold without reading them.
+   */
+  readonly of: "keys" | "time";
+  /** End of the last one in ms. null: none is open, or they have no end. */
+  readonly lastEndMs: number | null;
 }
 
 /** A port of which no record is taken before another port has brought something, and what that is. */
@@ -263,6 +276,22 @@ export interface HeldRecords {
   onReady(wake: () => void): void;
   /** Event time has come to this behind what is held, and goes out behind it: `Outputs.mark`. Never Infinity. */
   mark(watermark: number, isIdle: boolean): void;
+  /** How far event time has gone out, and what it waits for. For reports: asked some times a second. */
+  report(): HeldReport;
+}
+
+export interface HeldReport {
+  /** What the outputs were told last. */
+  readonly watermark: number;
+  readonly isIdle: boolean;
+  /** The records that are held. */
+  readonly records: number;
+  /** Set where the operator makes event time of its own; else it follows that of its input. */
+  readonly own?: {
+    /** When its last record came, on the monotonic clock; undefined: none has come. */
+    readonly lastRecordMs: number | undefined;
+    readonly idleAfterMs: number | undefined;
+  };
 }
 
 /** Work that is done in slices, so that a turn of the subtask can look at room and clock between two of them. */

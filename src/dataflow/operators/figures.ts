@@ -2,7 +2,7 @@
 
 import type { ExpiringFigures } from "../../state/ttl/expiring-rows.ts";
 import type { Lateness, LatenessFigures } from "../time/lateness.ts";
-import type { OpenOperator, OperatorDetails } from "./contract.ts";
+import type { OpenOperator, OpenWindows, OperatorDetails } from "./contract.ts";
 
 /** What one operator has counted since it was opened, and what it holds: for reports. */
 export interface OperatorFigures {
@@ -11,6 +11,8 @@ export interface OperatorFigures {
   readonly figures: Readonly<Record<string, number>>;
   /** How late its records came. Left out: none was late. */
   readonly lateness?: OperatorLateness;
+  /** Left out: it has none that could be open. */
+  readonly openWindows?: OpenWindows;
   /** Its states whose values have a time to live. Left out: it has none. */
   readonly expiring?: readonly StateExpiry[];
 }
@@ -35,13 +37,16 @@ interface FiguredOperator {
 export function figuresOf(operators: readonly FiguredOperator[]): OperatorFigures[] {
   return operators.flatMap(({ id, details, open, lateness }) => {
     const figures = open.figures?.();
+    const openWindows = open.openWindows?.();
     const late = lateness.figures();
     const expiring = expiringOf(open);
-    if (figures === undefined && late === undefined && expiring.length === 0) return [];
+    if (figures === undefined && openWindows === undefined && late === undefined && expiring.length === 0)
+      return [];
     return {
       operator: id,
       figures: figures ?? {},
       ...(late && { lateness: { ...late, ...allowedOf(details) } }),
+      ...(openWindows && { openWindows }),
       ...(expiring.length > 0 && { expiring }),
     };
   });

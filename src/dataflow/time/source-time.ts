@@ -56,6 +56,8 @@ interface Split {
   /** A record of it was read since the last look. */
   spoke: boolean;
   quietMs: number;
+  /** When a look found that a record had come, on the monotonic clock; undefined: none has. */
+  spokeMs: number | undefined;
 }
 
 export class SourceTime {
@@ -83,6 +85,7 @@ export class SourceTime {
       watermark: stored?.watermark ?? Number.NEGATIVE_INFINITY,
       spoke: false,
       quietMs: 0,
+      spokeMs: undefined,
     }));
   }
 
@@ -112,6 +115,11 @@ export class SourceTime {
     return this.#splits[split]!.watermark;
   }
 
+  /** When the split's last record came, as looks have found it, on the monotonic clock; undefined: none has come. */
+  lastRecordMs(split: number): number | undefined {
+    return this.#splits[split]!.spokeMs;
+  }
+
   /** The time at which the next look is due; undefined: nothing can have changed until a record comes. */
   nextLookMs(senders: WatermarkCombiner): number | undefined {
     const { watermarks, idleAfterMs, intervalMs } = this.#options;
@@ -139,6 +147,7 @@ export class SourceTime {
       if (this.#ask(split)) senders.advanced(i, split.watermark);
       const { spoke } = split;
       split.spoke = false;
+      if (spoke) split.spokeMs = nowMs;
       const status = statusOf(i);
       if (status === "ended") senders.finished(i);
       else if (spoke || status === "more") split.quietMs = 0;

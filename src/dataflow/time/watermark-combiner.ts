@@ -54,6 +54,18 @@ export class WatermarkCombiner {
     return this.#status[sender] === ACTIVE;
   }
 
+  /**
+   * The senders that hold event time where it is, at most `max` of them: the active ones with the least watermark, or
+   * all active ones where all are behind (WM2). None when all are idle or have finished. For reports.
+   */
+  holders(max: number): readonly number[] {
+    const active = Array.from(this.#watermarks.keys()).filter((i) => this.#status[i] === ACTIVE);
+    const counting = active.filter((i) => this.#watermarks[i]! >= this.#watermark);
+    const least = Math.min(...counting.map((i) => this.#watermarks[i]!));
+    const holding = counting.length === 0 ? active : counting.filter((i) => this.#watermarks[i] === least);
+    return holding.slice(0, max);
+  }
+
   sender(sender: number): SenderTime {
     return { watermark: this.#watermarks[sender]!, isIdle: this.#status[sender] === IDLE };
   }

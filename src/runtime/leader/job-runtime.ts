@@ -41,9 +41,9 @@ import type { MessageAnswer } from "./generations/leader-generation.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
 import { SourceGroups } from "./generations/source-groups.ts";
 import type { WorkerAdmission } from "./generations/worker-admission.ts";
-import { JobFailures } from "./job-failures.ts";
-import { jobTroubles } from "./job-troubles.ts";
 import { type RecordAnswer, RecordWriter, type StoreAnswer } from "./records/record-writer.ts";
+import { JobFailures } from "./report/job-failures.ts";
+import { troublesOfJob } from "./report/job-troubles.ts";
 import { findInheritance } from "./submissions/found-inheritance.ts";
 import { findManifest } from "./submissions/found-manifest.ts";
 import type { Placement } from "./submissions/slot-wait.ts";
@@ -141,6 +141,7 @@ export class JobRuntime {
       change: (change) => this.#change(change),
       store: (change) => this.#store(change),
       tell: (message) => this.#generations.tell(message),
+      unfinished: () => this.#workers.unfinished,
       progressOf: (subtask, checkpointId) => this.#workers.registry.progressOf(subtask, checkpointId),
     });
     this.#generations = new RegionGenerations({
@@ -229,8 +230,7 @@ export class JobRuntime {
   suspend(): LeaderAnswer {
     const reason = this.requests.suspendRefusal();
     if (reason !== undefined) return { answer: "refused", reason };
-    const boundMs = this.#checkpoints.suspendBoundMs();
-    this.#host.send("job", { type: "suspend.requested", boundMs });
+    this.#host.send("job", { type: "suspend.requested", boundMs: this.#checkpoints.suspendBoundMs() });
     return { answer: "accepted" };
   }
 
@@ -251,18 +251,13 @@ export class JobRuntime {
       phase,
       leader: this.#options.leader,
       ...registry.report(record.generations),
+      eventTime: this.#workers.eventTime.report(),
       checkpoints: this.#checkpoints.report(),
       restarts: this.#failures.restarts,
       keepsState: keepsState(record),
       failures: this.#failures.report(record),
       waitingFor: phase === "waiting" ? slots.needed : "",
-      troubles: jobTroubles([
-        { where: "leader", troubles: [...this.#options.troubles.list(), ...this.#troubles.list()] },
-        ...registry.list().map(({ registration, answer }) => ({
-          where: `worker ${registration.worker}`,
-          troubles: answer?.troubles ?? [],
-        })),
-      ]),
+      troubles: troublesOfJob([this.#options.troubles, this.#troubles], registry.list()),
       unansweredRequests: this.requests.unanswered,
     };
   }
@@ -283,7 +278,10 @@ export class JobRuntime {
       "store.generation": (raised) => this.#raiseGenerations(raised),
       "send.deployment": ({ generations, settle }) => this.#deploy(generations, settle),
       "send.start": ({ generations }) => this.#generations.tellEach("generation.started", generations),
-      "send.drain": ({ generations }) => this.#generations.tellEach("drain.requested", generations),
+      "send.drain": ({ generations }) => {
+        this.#workers.noteUnfinished();
+        this.#generations.tellEach("drain.requested", generations);
+      },
       "send.teardown": ({ generations }) => this.#generations.tearDown(generations),
       "store.settling": ({ settleTo }) => this.#store({ change: "settling", settleTo }),
       "store.terminal": ({ status, keepsAll }) => this.#store({ change: "terminal", status, keepsAll }),

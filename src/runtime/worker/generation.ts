@@ -99,6 +99,7 @@ export class Generation {
     const inputs: InputChannel[] = [];
     const channels: ChannelId[] = [];
     const ports: number[] = [];
+    const senders: SubtaskName[] = [];
     const origins: string[] = [];
     const outputs = new Map<string, EdgeOutput>();
     if (!deployment.settle) {
@@ -108,6 +109,7 @@ export class Generation {
           inputs.push(this.#input(edge, id, fail));
           channels.push(id);
           ports.push(edge.port);
+          senders.push(`${edge.from}/${from}`);
           origins.push(`${edge.from}/${from} over edge ${edge.id}`);
         }
       for (const edge of graph.edges.filter((one) => one.from === vertex.id))
@@ -139,6 +141,7 @@ export class Generation {
       mayBeHeldUp: verticesBeforeHeld(graph).has(vertex.id),
       channels,
       ports,
+      senders,
       origins,
       outputs,
       signal: this.#life.signal,

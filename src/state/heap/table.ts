@@ -147,6 +147,10 @@ export class HeapTable implements StateTable, CutReaders {
     if (this.directory.count === 0) this.forgetDirectory();
   }
 
+  get rowCount(): number {
+    return this.groups.reduce((sum, { count }) => sum + count, 0);
+  }
+
   openNamespaces(): readonly Namespace[] {
     this.checkApart();
     return this.directories.inOrder().flatMap(({ count, namespace }) => (count > 0 ? [namespace] : []));

@@ -89,6 +89,36 @@ describe("the combined watermark of three senders", () => {
     expect(stories).toBe(1 + 15 + 15 ** 2 + 15 ** 3 + 15 ** 4 + 15 ** 5);
   });
 
+  test("those that hold it are the ones without which it would go on, in all orders of up to four events", () => {
+    const combined = (story: readonly Event[], ...more: readonly (readonly number[])[]) => {
+      const combiner = new WatermarkCombiner(SENDERS);
+      for (const event of story)
+        if (event.kind === "advanced") combiner.advanced(event.sender, event.to);
+        else combiner[event.kind](event.sender);
+      for (const senders of more) for (const sender of senders) combiner.advanced(sender, 100);
+      return combiner;
+    };
+    const wrong: unknown[] = [];
+    let held = 0;
+    const explore = (story: readonly Event[]): void => {
+      const combiner = combined(story);
+      const active = [0, 1, 2].filter((sender) => combiner.senderIsActive(sender));
+      const holders = combiner.holders(SENDERS);
+      const others = active.filter((sender) => !holders.includes(sender));
+      if (holders.length > 0 !== active.length > 0) wrong.push({ story, holders, active });
+      if (holders.length > 0) {
+        held++;
+        if (combined(story, others).watermark !== combiner.watermark) wrong.push({ story, holders, others });
+        if (combined(story, others, holders).watermark !== 100) wrong.push({ story, holders });
+      }
+      if (story.length < 4) for (const event of EVENTS) explore([...story, event]);
+    };
+    explore([]);
+    expect(wrong).toEqual([]);
+    expect(held).toBeGreaterThan(10_000);
+    expect(new WatermarkCombiner(SENDERS).holders(2)).toEqual([0, 1]);
+  });
+
   const told = (events: (combiner: WatermarkCombiner) => void) => {
     const combiner = new WatermarkCombiner(SENDERS);
     events(combiner);

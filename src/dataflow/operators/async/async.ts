@@ -24,6 +24,7 @@ import type { Collect } from "../../source.ts";
 import type { TroubleWatch } from "../../trouble.ts";
 import type {
   HeldRecords,
+  HeldReport,
   Opening,
   OpenOperator,
   OperatorKind,
@@ -34,7 +35,7 @@ import { failureAtKey, failureOf, neverInPlace } from "../failure.ts";
 import { type KeySelector, stableKey } from "../keyed/key-selector.ts";
 import { type Lifecycle, type Resource, resourceOf } from "../lifecycle.ts";
 import { Call, type RequestContext, type Retries, saidBy } from "./call.ts";
-import { type QueuedRequest, type RequestOrder, RequestQueue } from "./queue.ts";
+import { type QueuedMark, type QueuedRequest, type RequestOrder, RequestQueue } from "./queue.ts";
 import {
   nameOfRequest,
   ownKeyOf,
@@ -88,6 +89,8 @@ interface Request extends QueuedRequest {
   failure: FailedRequest | undefined;
 }
 
+const NOTHING_TOLD = { watermark: Number.NEGATIVE_INFINITY, isIdle: false };
+
 class OpenAsync implements HeldRecords {
   readonly opened: OpenOperator;
   readonly #id: string;
@@ -106,6 +109,8 @@ class OpenAsync implements HeldRecords {
   /** What ends the job. */
   #failure: OperatorError | undefined;
   #wake: () => void = () => {};
+  /** The mark that went out last. */
+  #told: { readonly watermark: number; readonly isIdle: boolean } = NOTHING_TOLD;
 
   constructor(definition: AsyncOperator, { id, checks, keyedState }: OperatorServices, outputs: Outputs) {
     const { key, order, onFailure, lifecycle } = definition;
@@ -160,9 +165,19 @@ class OpenAsync implements HeldRecords {
     const begun = this.#begin();
     const next = this.#queue.next();
     if (next === undefined) return begun;
-    if (next.kind === "mark") this.#outputs.mark(next.watermark, next.isIdle);
+    if (next.kind === "mark") this.#tell(next);
     else this.#sendOut(next);
     return true;
+  }
+
+  report(): HeldReport {
+    const { watermark, isIdle } = this.#told;
+    return { watermark, isIdle, records: this.#queue.size };
+  }
+
+  #tell(mark: QueuedMark): void {
+    this.#told = mark;
+    this.#outputs.mark(mark.watermark, mark.isIdle);
   }
 
   #sendOut({ stored, results, failure }: Request): void {

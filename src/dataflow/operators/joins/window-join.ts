@@ -61,6 +61,7 @@ function withInputs(opened: OpenOperator, inputs: OpenOperator["inputs"]): OpenO
       advanceProcessingTime: (timeMs) => opened.advanceProcessingTime!(timeMs),
     }),
     ...(opened.figures && { figures: () => opened.figures!() }),
+    ...(opened.openWindows && { openWindows: () => opened.openWindows!() }),
     ...(opened.finish && { finish: () => opened.finish!() }),
     ...(opened.close && { close: () => opened.close!() }),
   };

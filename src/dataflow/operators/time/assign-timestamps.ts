@@ -22,7 +22,7 @@ import {
 import type { OperatorStateCut } from "../../../state/operator-state.ts";
 import { type SourceEventTime, SourceTime } from "../../time/source-time.ts";
 import { WatermarkCombiner } from "../../time/watermark-combiner.ts";
-import type { HeldRecords, Opening, OpenOperator, OperatorKind, Outputs } from "../contract.ts";
+import type { HeldRecords, HeldReport, Opening, OpenOperator, OperatorKind, Outputs } from "../contract.ts";
 import { failureOf } from "../failure.ts";
 import { oneSlice } from "../slices.ts";
 
@@ -92,6 +92,15 @@ class AssignedTime implements HeldRecords {
   step(): boolean {
     this.#look();
     return this.#tell();
+  }
+
+  report(): HeldReport {
+    return {
+      watermark: this.#toldWatermark,
+      isIdle: this.#toldIdle,
+      records: 0,
+      own: { lastRecordMs: this.#time.lastRecordMs(ITSELF), idleAfterMs: this.#eventTime.idleAfterMs },
+    };
   }
 
   #open({ clock }: Opening): void {

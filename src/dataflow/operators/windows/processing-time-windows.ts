@@ -12,7 +12,7 @@ import type { KeyedState } from "../../../state/keyed-state.ts";
 import type { Collect } from "../../source.ts";
 import { EventTime } from "../../time/event-time.ts";
 import type { ProcessingTime } from "../../time/processing-time.ts";
-import type { OpenOperator, OperatorServices, Slices } from "../contract.ts";
+import type { OpenOperator, OpenWindows, OperatorServices, Slices } from "../contract.ts";
 import { noSlices, withEnd } from "../slices.ts";
 import type { WindowDefinition } from "./definition.ts";
 
@@ -22,6 +22,7 @@ export interface TimedWindows extends OpenOperator {
   restored(): Slices;
   advance(time: number): Slices | undefined;
   figures(): Readonly<Record<string, number>>;
+  openWindows(): OpenWindows;
   /** One ms behind the time at which something is to be done next. Infinity: nothing is. */
   readonly nextEnd: number;
 }
@@ -78,6 +79,10 @@ class ProcessingTimeWindows implements OpenOperator {
 
   figures(): Readonly<Record<string, number>> {
     return this.windows.figures();
+  }
+
+  openWindows(): OpenWindows {
+    return this.windows.openWindows();
   }
 
   private advanceTo(time: number): Slices | undefined {

@@ -311,12 +311,14 @@ export class JobCheckpoints {
     const { request, savepoint } = pending.request;
     const manifest = manifestOf(this.#options.record(), checkpointId, [...pending.snapshots.values()]);
     this.#copies.look(this.#options.record(), manifest);
-    if (pending.request.reason !== "drain" && manifest.subtasks.every(({ finished }) => finished)) {
+    const isDrained = pending.request.reason === "drain";
+    if (!isDrained && manifest.subtasks.every(({ finished }) => finished)) {
       const refused = "every subtask has finished, so no job could go on from it: the job is about to end";
       pending.trouble ??= refused;
       return { type: "savepoint.refused", reason: refused };
     }
-    const taken = await this.#savepoints.take(manifest, request, savepoint ?? "");
+    const place = { root: savepoint ?? "", isDrained };
+    const taken = await this.#savepoints.take(manifest, request, place);
     if ("refused" in taken) {
       pending.trouble ??= taken.refused;
       return { type: "savepoint.refused", reason: taken.refused };

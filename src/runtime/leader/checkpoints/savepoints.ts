@@ -15,7 +15,7 @@
  * SV4  One that the job has claimed is named like one that was begun, from the decision of the job's first checkpoint
  *     until it is gone, and is deleted although it is complete. So it goes, too, when the leader dies at once.
  */
-import type { JobRecord, Manifest, SavepointEntry } from "../../../../machines/protocol.ts";
+import type { JobRecord, Manifest, SavepointEntry, Unfinished } from "../../../../machines/protocol.ts";
 import type { RecordChange } from "../../../../machines/record.ts";
 import {
   disposeSavepoint,
@@ -47,6 +47,8 @@ export interface SavepointsOptions {
   readonly change: (change: RecordChange) => Promise<RecordAnswer>;
   /** The same of what the record never refuses. */
   readonly store: (change: RecordChange) => Promise<StoreAnswer>;
+  /** What the job had open when it was drained. */
+  readonly unfinished: () => readonly Unfinished[];
 }
 
 export class Savepoints {
@@ -61,14 +63,17 @@ export class Savepoints {
   /**
    * Copies everything that the savepoint needs, its transactions' staged records included (P15). Where that does not
    * succeed nothing stays.
+   *
+   * @param place the root that it goes below. @param isDrained its sources were ended for it
    */
   async take(
     manifest: Manifest,
     request: string,
-    root: string,
+    { root, isDrained }: { readonly root: string; readonly isDrained: boolean },
   ): Promise<SavepointEntry | { readonly refused: string }> {
     const { storage, openStorage, reaper, signal, clock, token, logger } = this.#options;
     const { plan, splits } = this.#options.record();
+    const unfinished = isDrained ? this.#options.unfinished() : [];
     const { checkpointId, generation, job } = manifest;
     const location = savepointLocation(root, manifest);
     const release = reaper.hold(manifest.subtasks.flatMap(neededObjects).map(({ name }) => name));
@@ -82,13 +87,15 @@ export class Savepoints {
         location,
         createdAtMs: clock.nowMs(),
         drained,
+        unfinished,
         plan,
         splits,
         manifest,
       } as const;
       const prove = () => this.#write({ change: "claim", token });
       const bytes = await writeSavepoint(metadata, storage, target, signal, prove);
-      return { checkpointId, generation, request, location, completedAtMs: clock.nowMs(), bytes };
+      const entry = { checkpointId, generation, request, location, completedAtMs: clock.nowMs(), bytes };
+      return isDrained ? { ...entry, drained: unfinished } : entry;
     } catch (error) {
       const reason = describeError(error);
       logger.warn({ job, checkpointId, reason }, "savepoint could not be written");

@@ -2,16 +2,19 @@
  * The workers of one job on its leader: those that offer slots, those that are lost, and those that are asked to
  * register again.
  *
- * Owns: registry, admission, the wait for slots, which generations a lost worker takes with it. Does not own: what is
- * delivered to the workers (region-generations.ts), what a lost one means (machines/leader/job.ts).
+ * Owns: registry, admission, the wait for slots, which generations a lost worker takes with it, event time as workers
+ * tell it. Does not own: what is delivered to the workers (region-generations.ts), what a lost one means
+ * (machines/leader/job.ts).
  */
-import type { JobRecord } from "../../../../machines/protocol.ts";
+import type { JobRecord, Unfinished } from "../../../../machines/protocol.ts";
 import type { ControlLink } from "../../../control/link.ts";
 import type { PingAnswer } from "../../../control/messages.ts";
 import type { TroubleWatch } from "../../../dataflow/trouble.ts";
 import type { Troubles } from "../../../observe/troubles.ts";
 import type { Surroundings } from "../../surroundings.ts";
 import type { DirectoryDoubt } from "../directory-doubt.ts";
+import { EventTimeWatch } from "../report/event-time-watch.ts";
+import { unfinishedOf } from "../report/unfinished.ts";
 import { type Placement, SlotWait } from "../submissions/slot-wait.ts";
 import type { Refusal } from "./leader-generation.ts";
 import type { RegionGenerations } from "./region-generations.ts";
@@ -44,8 +47,11 @@ export class JobWorkers {
   readonly registry: WorkerRegistry;
   readonly admission: WorkerAdmission;
   readonly slots: SlotWait;
+  /** How far event time is by what the workers have said last. */
+  readonly eventTime: EventTimeWatch;
   /** The troubles of the workers that are avoided (WR2). */
   readonly #avoided = new Map<string, TroubleWatch>();
+  #unfinished: readonly Unfinished[] = [];
   /** The generations that each registered worker has lost subtasks of. */
   readonly #lapses = new Map<string, Set<number>>();
   /** The highest generation that a worker has named which refused an older one. */
@@ -64,7 +70,14 @@ export class JobWorkers {
       functionsOn: (worker) => this.#functionsOn(worker),
       onChange: () => this.#offerSlots(),
       onLost: (worker, reason) => this.#lost(worker, reason),
-      onAnswer: (worker, answer, askedMs) => this.#checkSubtasks(worker, answer, askedMs),
+      onAnswer: (worker, answer, askedMs) => {
+        this.#checkSubtasks(worker, answer, askedMs);
+        this.eventTime.look();
+      },
+    });
+    this.eventTime = new EventTimeWatch({
+      ...options,
+      subtasks: () => this.registry.report(record().generations).subtasks,
     });
     this.slots = new SlotWait(this.registry, () => record().plan.vertices, troubles);
     this.admission = new WorkerAdmission({
@@ -78,6 +91,17 @@ export class JobWorkers {
   awaitSlots(onOffered: (placement: Placement) => void): void {
     this.slots.begin(onOffered);
     this.#offerSlots();
+  }
+
+  /** What the job had open when `noteUnfinished` was called last, as far as its workers had said. */
+  get unfinished(): readonly Unfinished[] {
+    return this.#unfinished;
+  }
+
+  /** Called before the sources are ended. */
+  noteUnfinished(): void {
+    const { subtasks } = this.registry.report(this.#options.record().generations);
+    this.#unfinished = unfinishedOf(subtasks);
   }
 
   /** Those of these generations' workers that went while the generations were being raised are lost. */

@@ -35,6 +35,7 @@ import { encodeManifest } from "../../../formats/manifest.ts";
 import { planRestore, snapshotsFor } from "../../../job/restore/restore-plan.ts";
 import { restoredSplits } from "../../../job/restore/restored-splits.ts";
 import { readManifest } from "../../manifest.ts";
+import { cutShort } from "../report/unfinished.ts";
 import { restorableSubtasks } from "./passed-over.ts";
 import type { Fork } from "./submission.ts";
 
@@ -116,6 +117,7 @@ async function readRetained(location: string, sources: RestoreSources): Promise<
     location,
     createdAtMs: found.completedAtMs,
     drained: found.allFinished,
+    unfinished: found.allFinished ? (record.savepoints.at(-1)?.drained ?? []) : [],
     plan: record.plan,
     splits: record.splits,
     manifest,
@@ -143,7 +145,7 @@ async function readFitting(
   const source = await readRestorable(location, { ...sources, findStorage: async () => sources.storage });
   if (source.drained)
     throw new RequestRefusedError(
-      `cannot restore from ${location}: the job was drained before it was taken, every operator had finished; no job can go on from it`,
+      `cannot restore from ${location}: the job was drained before it was taken, every operator had finished; no job can go on from it${cutShort(source.unfinished)}`,
     );
   const { problems } = planRestore(source, submission.plan, drop, submission.splits);
   if (problems.length > 0)

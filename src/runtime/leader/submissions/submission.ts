@@ -14,6 +14,7 @@ import { layoutDifferences, machineDifferences, planDifferences } from "../../..
 import { withPresentMachines } from "../../../job/machines/shape.ts";
 import { exchangedInputs, newSplits } from "../../../job/restore/restored-splits.ts";
 import { shellCommand } from "../../../shell-command.ts";
+import { cutShort } from "../report/unfinished.ts";
 
 export type Admission =
   | { readonly record: JobRecord }
@@ -167,6 +168,8 @@ function howItEnded({ status, savepoints, checkpoints, job, disposed }: JobRecor
   if (disposed !== undefined && (status === "suspended" || status === "failed"))
     return `is ${status}, and its checkpoints were disposed of; `;
   const savepoint = savepoints.at(-1);
+  if (status === "stopped" && savepoint?.drained !== undefined)
+    return `was drained, and no job goes on from its savepoint ${savepoint.location}${cutShort(savepoint.drained)}; `;
   if (status === "stopped" && savepoint !== undefined)
     return `was stopped with savepoint ${savepoint.location}; go on with "${shellCommand("tidemark", "restore", "FILE", "--from", savepoint.location)}", or `;
   if (status === "canceled" && checkpoints.length > 0)

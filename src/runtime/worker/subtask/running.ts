@@ -14,7 +14,7 @@ import type {
 import type { SubtaskReport } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
-import { firstOf } from "../../../dataflow/graph.ts";
+import { firstOf, hasWatermarks } from "../../../dataflow/graph.ts";
 import type { OpenWork } from "../../../dataflow/operators/contract.ts";
 import { PortWait } from "../../../dataflow/operators/joins/port-wait.ts";
 import type { HotKeys } from "../../../dataflow/operators/keyed/hot-keys.ts";
@@ -35,6 +35,7 @@ import { GateInput } from "./input/gate.ts";
 import type { SubtaskInput } from "./input/input.ts";
 import { LoopRounds } from "./input/rounds.ts";
 import type { SubtaskOptions } from "./subtask.ts";
+import { TimeReporter } from "./time-report.ts";
 import { Turns } from "./turns.ts";
 
 export interface RunningParts {
@@ -108,9 +109,11 @@ export class RunningSubtask {
   report(): Omit<SubtaskReport, "subtask" | "generation" | "worker" | "state"> {
     const paused = this.input.paused?.() ?? undefined;
     const hotKeys = hotKeysIn(this.#options.vertex, this.#hotKeys);
+    const eventTime = this.input.eventTime(this.#turns.obstacle) ?? undefined;
     return {
       ...(paused && { paused }),
       ...(hotKeys && { hotKeys }),
+      ...(eventTime && { eventTime }),
       recordsIn: this.input.records,
       skipped: this.input.skipped(),
       operators: this.#parts.chain.figures(),
@@ -304,6 +307,7 @@ export class RunningSubtask {
         channels: [...ports.keys()].filter((channel) => ports[channel] === chain.work!.port),
         begin: () => this.#doWhatIsLeft(chain.work!),
       },
+      timeReporter: this.#timeReporter(time, wait),
       onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
     });
   }
@@ -311,6 +315,21 @@ export class RunningSubtask {
   #doWhatIsLeft(work: OpenWork): void {
     const slices = work.take();
     if (slices !== undefined) this.#turns.insteadOfInput(slices, () => {});
+  }
+
+  #timeReporter(flow: EventTimeFlow, wait: PortWait | undefined): TimeReporter | undefined {
+    const { clock, graph, vertex, senders } = this.#options;
+    if (!hasWatermarks(graph)) return undefined;
+    return new TimeReporter({
+      clock,
+      flow,
+      makesWatermarks: firstOf(vertex).details.eventTime?.watermarks !== undefined,
+      held: this.#parts.chain.held,
+      factsOf: (channel, _, obstacle) => ({
+        from: senders[channel]!,
+        reason: wait?.held.includes(channel) === true ? "rules" : (obstacle ?? "upstream"),
+      }),
+    });
   }
 
   #snapshotsOf(): SubtaskSnapshots {

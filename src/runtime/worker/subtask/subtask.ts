@@ -40,9 +40,10 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly deployment: Deployment;
   readonly restore: SubtaskRestore;
   readonly gate: InputGate | undefined;
-  /** The channels of the gate, the port that each leads to, and where it comes from, in words. */
+  /** The channels of the gate, the port that each leads to, and where it comes from: the sender, and in words. */
   readonly channels: readonly ChannelId[];
   readonly ports: readonly number[];
+  readonly senders: readonly SubtaskName[];
   readonly origins: readonly string[];
   readonly outputs: ReadonlyMap<string, EdgeOutput>;
   readonly checks: boolean;

@@ -48,6 +48,9 @@ export interface TurnTimers {
   onDue(wake: () => void): void;
 }
 
+/** What keeps a subtask from taking input: the job's stop, what is behind it, or requests that fill the operator. */
+export type InputObstacle = "stopped" | "noRoom" | "requests";
+
 export interface TurnsOptions {
   readonly input: TurnInput;
   readonly timers: TurnTimers;
@@ -115,6 +118,14 @@ export class Turns {
   release(): void {
     this.#held = false;
     this.wake();
+  }
+
+  /** Why no input is taken at present; undefined: nothing is in the way. */
+  get obstacle(): InputObstacle | undefined {
+    const { held } = this.#options;
+    if (this.#held) return "stopped";
+    if (!this.#hasRoom()) return "noRoom";
+    return held === undefined || held.hasRoom() ? undefined : "requests";
   }
 
   wake(): void {

@@ -58,6 +58,7 @@ export function describeApartContract(name: string, open: OpenBackendUnderTest):
 
   function expectContent(table: StateTable, model: Model): void {
     expect(table.openNamespaces()).toEqual([...model.keys()].sort((a, b) => a - b));
+    expect(table.rowCount).toBe([...model.values()].reduce((sum, rows) => sum + rows.size, 0));
     for (const of of PANES) {
       for (let keyGroup = own.first; keyGroup <= own.last; keyGroup++) {
         const expected = [...(model.get(of) ?? [])].filter(([key]) => keyGroupOf(key, GROUPS) === keyGroup);

@@ -1,4 +1,5 @@
 /** The panes that hold something in a window that has not fired: which window fires next. */
+import type { OpenWindows } from "../../contract.ts";
 import type { AlignedWindows } from "./assigner.ts";
 
 /** Whether the last ms in front of `end` has come. Infinity: there is no such window. */
@@ -34,9 +35,21 @@ export class PaneTimes {
   /** End of the first window behind `firedTo` that holds a pane. Infinity: none does. */
   nextEnd(firedTo: number): number {
     const { windows, panes } = this;
-    if (panes.length === 0) return Number.POSITIVE_INFINITY;
-    const first = windows.firstEnd(panes[0]!);
-    return first > firedTo ? first : windows.firstEnd(windows.paneOf(firedTo));
+    return panes.length === 0 ? Number.POSITIVE_INFINITY : firstBehind(windows, panes[0]!, firedTo);
+  }
+
+  /** The windows behind `firedTo` that hold a pane. */
+  openWindows(firedTo: number): OpenWindows {
+    const { windows, panes } = this;
+    let open = 0;
+    let last = firedTo;
+    for (const pane of panes) {
+      const lastEnd = windows.lastEnd(pane);
+      if (lastEnd <= last) continue;
+      for (let end = firstBehind(windows, pane, last); end <= lastEnd; end = windows.nextEnd(end)) open++;
+      last = lastEnd;
+    }
+    return { windows: open, of: "time", lastEndMs: open === 0 ? null : last };
   }
 
   /** The panes from `first` on that start before `end`. */
@@ -53,4 +66,10 @@ export class PaneTimes {
     panes.splice(0, over);
     this.last = Number.NaN;
   }
+}
+
+/** End of the first window that ends behind `firedTo`, of those that hold the pane or come later. */
+function firstBehind(windows: AlignedWindows, pane: number, firedTo: number): number {
+  const first = windows.firstEnd(pane);
+  return first > firedTo ? first : windows.firstEnd(windows.paneOf(firedTo));
 }

@@ -17,7 +17,7 @@ import { ABSENT, type StateTable } from "../../../../state/contract.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
 import type { Collect } from "../../../source.ts";
-import type { OpenOperator, Slices } from "../../contract.ts";
+import type { OpenOperator, OpenWindows, Slices } from "../../contract.ts";
 import { failureAtKey } from "../../failure.ts";
 import { noSlices } from "../../slices.ts";
 import { PANES } from "../contents.ts";
@@ -131,6 +131,10 @@ export class PanedWindows implements OpenOperator {
 
   figures(): Readonly<Record<string, number>> {
     return this.parts.late.figures();
+  }
+
+  openWindows(): OpenWindows {
+    return this.times.openWindows(this.firedTo);
   }
 
   private inputOf(parts: PanedParts): Collect<unknown> {

@@ -16,7 +16,7 @@ import type { KeyedState } from "../../../../state/keyed-state.ts";
 import { compareNames } from "../../../../state/name-order.ts";
 import type { Collect } from "../../../source.ts";
 import type { EventTime } from "../../../time/event-time.ts";
-import type { OpenOperator, Slices } from "../../contract.ts";
+import type { OpenOperator, OpenWindows, Slices } from "../../contract.ts";
 import { failureAtKey } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
 import { noSlices } from "../../slices.ts";
@@ -93,6 +93,11 @@ export class SinglePaneWindows implements OpenOperator {
 
   figures(): Readonly<Record<string, number>> {
     return this.parts.late.figures();
+  }
+
+  openWindows(): OpenWindows {
+    const { lastEndMs } = this.times.openWindows(Number.NEGATIVE_INFINITY);
+    return { windows: this.panes.rowCount, of: "keys", lastEndMs };
   }
 
   private inputOf({ operator, keyOf, state, time, contents, late }: AlignedParts): Collect<unknown> {

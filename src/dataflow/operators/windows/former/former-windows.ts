@@ -10,12 +10,13 @@
 import { ABSENT, type StateTable } from "../../../../state/contract.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
-import type { Slices } from "../../contract.ts";
+import type { OpenWindows, Slices } from "../../contract.ts";
 import { failureAtKey } from "../../failure.ts";
 import type { Aggregation } from "../aggregation.ts";
 import type { ContentsOptions } from "../contents.ts";
 import { KEYS_PER_SLICE, rowByRow } from "../definition.ts";
 import { DueKeys } from "../due-keys.ts";
+import { OpenCount } from "../open-count.ts";
 import { SessionRecords } from "../sessions/session-contents.ts";
 import type { Resulting, WindowOutput } from "../window-output.ts";
 import { FORMER, FORMER_RECORDS, type FormerWindow } from "./tables.ts";
@@ -34,6 +35,7 @@ export class FormerWindows {
   private readonly values: Resulting;
   /** By the end of their windows. */
   private readonly due = new DueKeys();
+  private readonly openCount = new OpenCount();
 
   constructor(parts: FormerParts, aggregation: Aggregation | undefined) {
     this.parts = parts;
@@ -44,6 +46,7 @@ export class FormerWindows {
 
   restored(): Slices {
     return rowByRow(this.table, ({ key, keyGroup, value }) => {
+      for (const { end } of value as readonly FormerWindow[]) this.openCount.opened(end);
       const ends = new Set((value as readonly FormerWindow[]).map(({ end }) => end));
       for (const end of ends) this.due.add(end, keyGroup, key);
     });
@@ -52,6 +55,10 @@ export class FormerWindows {
   /** End of the first one. Infinity: there is none. */
   get nextEnd(): number {
     return this.due.earliest;
+  }
+
+  openWindows(): OpenWindows {
+    return this.openCount.report();
   }
 
   advance(time: number): Slices | undefined {
@@ -84,6 +91,7 @@ export class FormerWindows {
           });
       if (left.length === 0) this.table.remove();
       else this.table.write(left);
+      this.openCount.over(firing.length);
       this.dropRecords(windows, left);
     } catch (error) {
       throw failureAtKey(operator, error, state, key);

@@ -38,6 +38,15 @@ export function withFormer(
       return oneAfterTheOther([() => first, () => second]);
     },
     figures: () => present.figures(),
+    openWindows() {
+      const [first, second] = [former.openWindows(), present.openWindows()];
+      const ends = [first, second].flatMap(({ lastEndMs }) => lastEndMs ?? []);
+      return {
+        windows: first.windows + second.windows,
+        of: second.of,
+        lastEndMs: ends.length === 0 ? null : Math.max(...ends),
+      };
+    },
   };
 }
 

@@ -95,6 +95,7 @@ export const countWindow: OperatorKind<CountWindowDefinition> = {
           fire(of, window);
         },
       ],
+      openWindows: () => ({ windows: table.rowCount, of: "keys", lastEndMs: null }),
       finish() {
         if (endOfInput === "drop") return noSlices;
         const keys = state.keys();

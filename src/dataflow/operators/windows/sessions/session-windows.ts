@@ -19,12 +19,13 @@ import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
 import type { Collect } from "../../../source.ts";
 import type { EventTime } from "../../../time/event-time.ts";
-import type { OpenOperator, Slices } from "../../contract.ts";
+import type { OpenOperator, OpenWindows, Slices } from "../../contract.ts";
 import { failureAtKey } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
 import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
 import { DueKeys } from "../due-keys.ts";
 import type { LateRecords } from "../late-records.ts";
+import { OpenCount } from "../open-count.ts";
 import type { WindowFiring, WindowOutput } from "../window-output.ts";
 import { join, type Session } from "./session.ts";
 import type { SessionContents } from "./session-contents.ts";
@@ -58,6 +59,7 @@ export class SessionWindows implements OpenOperator {
   private readonly parts: SessionParts;
   private readonly table: StateTable;
   private readonly due = new DueKeys();
+  private readonly openCount = new OpenCount();
   /** End of the session in which the record that was refused last would be. */
   private refusedEnd = 0;
 
@@ -71,6 +73,7 @@ export class SessionWindows implements OpenOperator {
   restored(): Slices {
     return rowByRow(this.table, ({ key, keyGroup, value }) => {
       for (const session of value as readonly Session[]) {
+        if (session.stage === "open") this.openCount.opened(session.end);
         const wanted = this.timeOf(session);
         if (wanted !== Number.POSITIVE_INFINITY) this.due.add(wanted, keyGroup, key);
       }
@@ -89,6 +92,10 @@ export class SessionWindows implements OpenOperator {
 
   figures(): Readonly<Record<string, number>> {
     return this.parts.late.figures();
+  }
+
+  openWindows(): OpenWindows {
+    return this.openCount.report();
   }
 
   private inputOf({ operator, keyOf, state, late }: SessionParts): Collect<unknown> {
@@ -128,8 +135,10 @@ export class SessionWindows implements OpenOperator {
     let firings = 0;
     let longestGap = gap;
     let dueAt = Number.POSITIVE_INFINITY;
+    let merged = 0;
     for (let i = from; i < to; i++) {
       const one = sessions[i]!;
+      if (one.stage === "open") merged++;
       held = i === from ? one.held : contents.merge(held, one.held);
       firings = Math.max(firings, one.firings);
       longestGap = Math.max(longestGap, one.gap);
@@ -151,6 +160,8 @@ export class SessionWindows implements OpenOperator {
         ? [session]
         : [...sessions.slice(0, from), session, ...sessions.slice(to)],
     );
+    if (!hasPassed) this.openCount.opened(end);
+    if (merged > 0) this.openCount.over(merged);
     return session;
   }
 
@@ -201,6 +212,7 @@ export class SessionWindows implements OpenOperator {
       }
       if (left.length === 0) this.table.remove();
       else this.table.write(left);
+      if (firing.length > 0) this.openCount.over(firing.length);
     } catch (error) {
       throw failureAtKey(operator, error, state, key);
     }

@@ -19,7 +19,7 @@ import { ABSENT, type StateTable } from "../../../../state/contract.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
 import type { Collect } from "../../../source.ts";
-import type { OpenOperator, OperatorServices, Slices } from "../../contract.ts";
+import type { OpenOperator, OpenWindows, OperatorServices, Slices } from "../../contract.ts";
 import { failureAtKey } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
 import type { TimerKind } from "../../keyed/operator-timers.ts";
@@ -31,6 +31,7 @@ import type { SessionContents } from "../sessions/session-contents.ts";
 import type { WindowFiring, WindowOutput } from "../window-output.ts";
 import { Decision } from "./decision.ts";
 import { joined, type LiveWindow, newWindow } from "./live-window.ts";
+import { OpenEnds } from "./open-ends.ts";
 import type { Place, Placement } from "./placement.ts";
 import type { Retractions } from "./retractions.ts";
 import type { TriggerResult, WindowTrigger } from "./trigger.ts";
@@ -80,6 +81,7 @@ export class TriggeredWindows implements OpenOperator {
     event: new DueKeys(),
     processing: new DueKeys(),
   };
+  private readonly openEnds = new OpenEnds();
   /** How far processing time has been worked off. */
   private clockReached = Number.NEGATIVE_INFINITY;
   /** The time of the windows as the trigger sees it while what is due at an earlier one is done; undefined: all is. */
@@ -106,6 +108,7 @@ export class TriggeredWindows implements OpenOperator {
 
   restored(): Slices {
     const rows = rowByRow(this.table, ({ key, keyGroup, value }) => {
+      this.openEnds.changed(NONE, value as readonly LiveWindow[]);
       for (const { eventDue, processingDue } of value as readonly LiveWindow[]) {
         if (eventDue !== NEVER) this.due.event.add(eventDue, keyGroup, key);
         if (processingDue !== NEVER) this.due.processing.add(processingDue, keyGroup, key);
@@ -145,6 +148,10 @@ export class TriggeredWindows implements OpenOperator {
 
   figures(): Readonly<Record<string, number>> {
     return this.parts.late.figures();
+  }
+
+  openWindows(): OpenWindows {
+    return this.openEnds.report(this.reached());
   }
 
   /** How far the time of the windows has come. */
@@ -199,6 +206,7 @@ export class TriggeredWindows implements OpenOperator {
     if (taken === 0) return "late";
     if (this.firstEnd - 1 <= this.reached()) this.parts.late.behind(this.firstEnd, taken < places.length);
     this.table.write(after);
+    this.openEnds.changed(before, after);
     return undefined;
   }
 
@@ -354,6 +362,7 @@ export class TriggeredWindows implements OpenOperator {
         after.push(window);
       }
       this.store(after);
+      this.openEnds.changed(before, after);
     } catch (error) {
       throw failureAtKey(services.id, error, this.state, key);
     } finally {
@@ -417,9 +426,11 @@ export class TriggeredWindows implements OpenOperator {
         const firings: Firing[] = [];
         try {
           this.state.setCurrentKey(next.value);
-          const windows = this.read().map((window) => ({ ...window }));
+          const before = this.read();
+          const windows = before.map((window) => ({ ...window }));
           for (const window of windows) if (window.hasChanged) this.act(window, "fire", "onTime", firings);
           this.store(windows);
+          this.openEnds.changed(before, windows);
         } catch (error) {
           throw failureAtKey(this.parts.services.id, error, this.state, next.value);
         }

@@ -68,6 +68,16 @@ export class EventTimeFlow {
     return this.#slices !== undefined;
   }
 
+  /** What the outputs were told last, and all that was due up to there is done; Infinity: the input has ended. */
+  get toldWatermark(): number {
+    return this.#toldWatermark;
+  }
+
+  /** All input had been processed before the restored checkpoint. */
+  get isFinished(): boolean {
+    return this.#options.finished === true;
+  }
+
   /** Called before the first record: goes on where the restored checkpoint was cut. */
   start(): void {
     const unfinished = this.#options.chain.unfinishedTime();

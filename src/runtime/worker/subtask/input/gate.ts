@@ -10,6 +10,7 @@
  */
 import type { StateHandle } from "../../../../../machines/protocol.ts";
 import type { Clock } from "../../../../clock.ts";
+import type { SubtaskTime } from "../../../../control/event-time-messages.ts";
 import { type CheckpointFrame, partOf, type RecordsFrame } from "../../../../dataflow/channel/frame.ts";
 import type { InputGate } from "../../../../dataflow/input-gate.ts";
 import type { PortWait } from "../../../../dataflow/operators/joins/port-wait.ts";
@@ -17,6 +18,8 @@ import type { HotKeys } from "../../../../dataflow/operators/keyed/hot-keys.ts";
 import type { Collect } from "../../../../dataflow/source.ts";
 import { OperatorError } from "../../../../errors.ts";
 import { RECORDS_PER_SLICE_MAX, SLICE_MS, SliceSize } from "../slice-size.ts";
+import type { TimeReporter } from "../time-report.ts";
+import type { InputObstacle } from "../turns.ts";
 import type { EventTimeFlow } from "./event-time.ts";
 import type { SubtaskInput } from "./input.ts";
 import type { LoopRounds } from "./rounds.ts";
@@ -44,6 +47,8 @@ export interface GateInputOptions {
   readonly hotKeys?: HotKeys | undefined;
   /** The channels whose records may leave work: `begin` is called behind each of them, before all else. */
   readonly work?: { readonly channels: readonly number[]; begin(): void } | undefined;
+  /** What is told of its event time. Default: nothing. */
+  readonly timeReporter?: TimeReporter | undefined;
   /** Records taken from a frame between two looks at room and clock; fewer where they are slow. Default: 128. */
   readonly recordsPerSliceMax?: number;
 }
@@ -132,6 +137,10 @@ export class GateInput implements SubtaskInput {
 
   skipped(): null {
     return null;
+  }
+
+  eventTime(obstacle: InputObstacle | undefined): SubtaskTime | null {
+    return this.#options.timeReporter?.report(obstacle) ?? null;
   }
 
   takeBarrier(): boolean {

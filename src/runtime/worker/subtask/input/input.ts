@@ -1,8 +1,9 @@
 /** What a subtask takes its records from: its source (source.ts), or the gate of its channels (gate.ts). */
 import type { StateHandle } from "../../../../../machines/protocol.ts";
+import type { SubtaskTime } from "../../../../control/event-time-messages.ts";
 import type { PausedReport } from "../../../../control/source-messages.ts";
 import type { Skipped } from "../../../../dataflow/source.ts";
-import type { TurnInput } from "../turns.ts";
+import type { InputObstacle, TurnInput } from "../turns.ts";
 
 export interface SubtaskInput extends TurnInput {
   /** Called once, before the first record is taken. */
@@ -22,4 +23,6 @@ export interface SubtaskInput extends TurnInput {
   skipped(): Skipped | null;
   /** What of a source is paused; null: nothing ever was. Left out by a gate. */
   paused?(): PausedReport | null;
+  /** How far event time is; null: it means nothing to the subtask. */
+  eventTime(obstacle: InputObstacle | undefined): SubtaskTime | null;
 }

@@ -8,10 +8,11 @@
  */
 import type { StateHandle } from "../../../../../machines/protocol.ts";
 import type { Timer } from "../../../../clock.ts";
+import type { SubtaskTime } from "../../../../control/event-time-messages.ts";
 import type { PausedReport } from "../../../../control/source-messages.ts";
 import type { Chain } from "../../../../dataflow/chain.ts";
 import type { SubtaskEnvironment } from "../../../../dataflow/connector.ts";
-import { firstOf } from "../../../../dataflow/graph.ts";
+import { firstOf, hasWatermarks } from "../../../../dataflow/graph.ts";
 import { openReader } from "../../../../dataflow/guards/guarded-source.ts";
 import { isSplits, splitsHandle, splitsIn } from "../../../../dataflow/operators/source.ts";
 import {
@@ -33,6 +34,8 @@ import { invariant, OperatorError, SourcePositionError } from "../../../../error
 import type { OpenParts } from "../open-parts.ts";
 import { RECORDS_PER_SLICE_MAX, SLICE_MS, SliceSize } from "../slice-size.ts";
 import type { SubtaskOptions } from "../subtask.ts";
+import { type SenderFacts, silenceFacts, TimeReporter } from "../time-report.ts";
+import type { InputObstacle } from "../turns.ts";
 import { EventTimeFlow } from "./event-time.ts";
 import type { SubtaskInput } from "./input.ts";
 import { paceOf } from "./pace.ts";
@@ -116,6 +119,8 @@ class ReadingSource implements SubtaskInput {
   readonly #pace: Pace | undefined;
   readonly #unit: TimestampsUnit;
   readonly #size: SliceSize;
+  /** undefined: nobody in the job makes watermarks. */
+  readonly #timeReporter: TimeReporter | undefined;
   #records = 0;
   #ended = false;
   #drained = false;
@@ -141,6 +146,12 @@ class ReadingSource implements SubtaskInput {
       ask: options.send,
       wake: () => this.#wake(),
     });
+    if (hasWatermarks(options.graph))
+      this.#timeReporter = new TimeReporter({
+        ...options,
+        makesWatermarks: eventTime?.watermarks !== undefined,
+        factsOf: (split, sinceMs, obstacle) => this.#factsOf(split, sinceMs, obstacle),
+      });
     const head = chain.heads[0]!;
     this.#collect = eventTime
       ? this.#collectWithTime(head)
@@ -223,6 +234,10 @@ class ReadingSource implements SubtaskInput {
 
   paused(): PausedReport | null {
     return this.#pace?.report() ?? null;
+  }
+
+  eventTime(obstacle: InputObstacle | undefined): SubtaskTime | null {
+    return this.#timeReporter?.report(obstacle) ?? null;
   }
 
   close(): void {
@@ -312,6 +327,25 @@ class ReadingSource implements SubtaskInput {
     return status === "idle" && this.#pace?.isPaused(split) === true ? "more" : status;
   }
 
+  /** What is known of a split that holds event time back. */
+  #factsOf(split: number, sinceMs: number, obstacle: InputObstacle | undefined): SenderFacts {
+    const { splitIds, splitTime, eventTime, reader, clock } = this.#options;
+    const pending = reader.splitPending?.(split) ?? Number.NaN;
+    const about = {
+      split: splitIds[split]!,
+      ...(Number.isFinite(pending) && { pending: Math.ceil(pending) }),
+    };
+    if (eventTime?.watermarks === undefined) return { ...about, reason: "noWatermarks" };
+    const { idleAfterMs } = eventTime;
+    const silence = silenceFacts(
+      clock,
+      { lastRecordMs: splitTime.lastRecordMs(split), idleAfterMs },
+      sinceMs,
+    );
+    const isPaused = this.#pace?.isPaused(split) === true;
+    return { ...about, ...silence, reason: isPaused ? "paused" : (obstacle ?? silence.reason) };
+  }
+
   #wakeForTime(nowMs: number): void {
     const { flow, splitTime, clock } = this.#options;
     const nextMs = splitTime.nextLookMs(flow.senders);
@@ -371,6 +405,10 @@ class EndedSource implements SubtaskInput {
   }
 
   skipped(): null {
+    return null;
+  }
+
+  eventTime(): null {
     return null;
   }
 }

@@ -4,8 +4,8 @@
  * Owns: the count of restarts, and when the job ran again. Does not own: the failures themselves (the record names
  * them), whether a restart is granted (machines/leader/restart.ts).
  */
-import type { JobRecord } from "../../../machines/protocol.ts";
-import type { JobReport } from "../../control/messages.ts";
+import type { JobRecord } from "../../../../machines/protocol.ts";
+import type { JobReport } from "../../../control/messages.ts";
 
 export class JobFailures {
   /** Whether the job has failed since the last deployment. */

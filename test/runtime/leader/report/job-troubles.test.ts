@@ -1,8 +1,8 @@
 /** What a job tries in vain shows in its status and in its events, with the reason, and goes when it works again. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { RequestTimeoutError, StorageRefusedError } from "../../../src/errors.ts";
-import { jobTroubles } from "../../../src/runtime/leader/job-troubles.ts";
-import { MemoryWorld, snapshotRequest } from "../../support/memory-world.ts";
+import { RequestTimeoutError, StorageRefusedError } from "../../../../src/errors.ts";
+import { jobTroubles } from "../../../../src/runtime/leader/report/job-troubles.ts";
+import { MemoryWorld, snapshotRequest } from "../../../support/memory-world.ts";
 
 describe("one job", () => {
   let world: MemoryWorld;
