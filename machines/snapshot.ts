@@ -25,6 +25,11 @@ export interface ChannelStateHandle {
   readonly inline: Uint8Array | null;
   readonly object: ObjectHandle | null;
   readonly offset: number;
+  /**
+   * The edge had other numbers of subtasks when they were stored (P93): the receiver keeps the records that the edge
+   * leads to it now, and hears from its senders how far event time has come. Default: all of them are its own.
+   */
+  readonly rescaled?: true | undefined;
 }
 
 /** A range of key groups, both ends included; empty when `last < first`. */

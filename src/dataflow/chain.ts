@@ -25,7 +25,6 @@
 import type { WindowsPlan } from "../../machines/protocol.ts";
 import { invariant } from "../errors.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
-import type { KeyedState } from "../state/keyed-state.ts";
 import { outputsOf, type WaysOut } from "./chain-outputs.ts";
 import type { Vertex } from "./graph.ts";
 import {
@@ -40,13 +39,16 @@ import {
   type Slices,
 } from "./operators/contract.ts";
 import { figuresOf, type OperatorFigures } from "./operators/figures.ts";
+import type { KeySelector } from "./operators/keyed/key-selector.ts";
 import { servicesOf } from "./operators/services.ts";
 import { doSome, withEnd } from "./operators/slices.ts";
 import type { OperatorStates } from "./operators/unkeyed/operator-state.ts";
 import type { SinkWriter } from "./sink.ts";
 import type { Collect } from "./source.ts";
 import { EventTime } from "./time/event-time.ts";
+import { atTimeOfGroup } from "./time/group-times.ts";
 import { type LateExample, Lateness } from "./time/lateness.ts";
+import { type OperatorTime, restoreTimesOf, type TimedOperator, timesOf } from "./time/operator-times.ts";
 import { NO_PROCESSING_TIME, type ProcessingTime } from "./time/processing-time.ts";
 import { ReplayClock } from "./time/replay-clock.ts";
 
@@ -71,17 +73,6 @@ export interface StateAddress {
 
 export interface StateCut extends StateAddress {
   readonly cursor: SnapshotCursor;
-}
-
-/** How far time has come at a keyed operator: it judges by that which of its records are late. */
-export interface OperatorTime {
-  readonly operator: string;
-  readonly watermark: number;
-  readonly isWorkingOff: boolean;
-  /** How late it is by the clock of values whose time to live pauses with the job, if it has some. */
-  readonly pausingClockMs?: number;
-  /** How late it is by the operator's own clock, if that resumes at the cut. */
-  readonly replayClockMs?: number;
 }
 
 /** The windows that an operator had when its state was cut. */
@@ -124,6 +115,8 @@ export interface Chain {
   times(): OperatorTime[];
   /** Called before the first record and before `unfinishedTime`. Unknown operators are left out. */
   restoreTimes(times: readonly OperatorTime[]): void;
+  /** The collector of a port whose records come by key, once the times are restored. */
+  headFor(port: number, keyOf: KeySelector): Collect<unknown>;
   /** The restored state of these operators is of other windows than they have. Called before `restored`. */
   restoreWindows(former: readonly FormerWindows[]): void;
   /** The time that operators were working off at the restored cut; undefined: none. The caller advances to it first. */
@@ -224,12 +217,7 @@ class OperatorChain implements Chain {
   readonly work: OpenWork | undefined;
   /** The operators, upstream first. */
   private readonly operators: readonly NamedOperator[];
-  private readonly keyed: readonly {
-    readonly id: string;
-    readonly state: KeyedState;
-    readonly time: EventTime;
-    readonly replay: ReplayClock | undefined;
-  }[];
+  private readonly keyed: readonly TimedOperator[];
   private readonly place: ChainSurroundings["place"];
   private end: "not reached" | "running" | "finished" = "not reached";
   private readonly elapsedMs: () => number;
@@ -283,28 +271,18 @@ class OperatorChain implements Chain {
   }
 
   times(): OperatorTime[] {
-    return this.keyed
-      .filter(
-        ({ time, state, replay }) =>
-          time.watermark !== Number.NEGATIVE_INFINITY || (state.pausingClock ?? replay) !== undefined,
-      )
-      .map(({ id, time: { watermark, isWorkingOff }, state: { pausingClock }, replay }) => ({
-        operator: id,
-        watermark,
-        isWorkingOff,
-        ...(pausingClock && { pausingClockMs: pausingClock.now() }),
-        ...(replay && { replayClockMs: replay.nowMs() }),
-      }));
+    return timesOf(this.keyed);
   }
 
   restoreTimes(times: readonly OperatorTime[]): void {
-    for (const { operator, watermark, isWorkingOff, pausingClockMs, replayClockMs } of times) {
-      const keyed = this.keyed.find(({ id }) => id === operator);
-      if (keyed === undefined) continue;
-      Object.assign(keyed.time, { watermark, isWorkingOff });
-      if (pausingClockMs !== undefined) keyed.state.pausingClock?.restore(pausingClockMs);
-      if (replayClockMs !== undefined) keyed.replay?.restore(replayClockMs, watermark);
-    }
+    restoreTimesOf(this.keyed, times);
+  }
+
+  headFor(port: number, keyOf: KeySelector): Collect<unknown> {
+    const head = this.heads[port]!;
+    const first = this.keyed.find(({ id }) => id === this.operators[0]!.id);
+    if (first?.time.ahead === undefined) return head;
+    return atTimeOfGroup(head, first.time, keyOf, first.state.maxParallelism);
   }
 
   restoreWindows(former: readonly FormerWindows[]): void {
@@ -388,10 +366,11 @@ class OperatorChain implements Chain {
     replay?.followed(to);
     const due = open.advance?.(to);
     time.isWorkingOff = due !== undefined;
-    if (due === undefined) return undefined;
-    return withEnd(due, () => {
-      time.isWorkingOff = false;
-    });
+    if (due === undefined) {
+      time.hasCome();
+      return undefined;
+    }
+    return withEnd(due, () => time.hasCome());
   }
 
   /**

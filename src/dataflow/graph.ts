@@ -5,6 +5,7 @@
  * Keyed operators carry their key selector, and the edge in front of them carries the same one: the sender picks the
  * subtask, and the receiver the key.
  */
+import { invariant } from "../errors.ts";
 import type { OperatorDefinition, PortWaitDetails } from "./operators/contract.ts";
 import type { Combine } from "./operators/keyed/combine.ts";
 import type { KeySelector } from "./operators/keyed/key-selector.ts";
@@ -67,6 +68,13 @@ export interface JobGraph {
   readonly edges: readonly Edge[];
   /** Number of key groups; fixed for the life of the state. */
   readonly maxParallelism: number;
+}
+
+/** The edge of that id, which the graph must have. */
+export function edgeOf({ edges }: JobGraph, id: string): Edge {
+  const found = edges.find((edge) => edge.id === id);
+  invariant(found !== undefined, `edge ${id} is not in the graph`);
+  return found;
 }
 
 /** The operator that hands records to this edge. */

@@ -67,6 +67,7 @@ const channel = z
     inline: bytes.nullable(),
     object: object.nullable(),
     offset: count,
+    rescaled: z.literal(true).optional(),
   })
   .check(({ value, issues }) => {
     const problem = (message: string, input: unknown, field: string) =>

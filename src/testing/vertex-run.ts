@@ -10,11 +10,12 @@
  */
 import type { OperatorStateHandle } from "../../machines/protocol.ts";
 import type { Clock } from "../clock.ts";
-import { buildChain, type Chain, type OperatorTime } from "../dataflow/chain.ts";
+import { buildChain, type Chain } from "../dataflow/chain.ts";
 import type { Edge, Vertex } from "../dataflow/graph.ts";
 import type { Slices } from "../dataflow/operators/contract.ts";
 import { PortWait } from "../dataflow/operators/joins/port-wait.ts";
 import { operatorStateHandles, restoreOperatorStates } from "../dataflow/operators/unkeyed/operator-state.ts";
+import type { OperatorTime } from "../dataflow/time/operator-times.ts";
 import { AT_ONCE } from "../dataflow/time/processing-time.ts";
 import { type SenderTime, WatermarkCombiner } from "../dataflow/time/watermark-combiner.ts";
 import { ConfigurationError } from "../errors.ts";

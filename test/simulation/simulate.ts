@@ -7,10 +7,11 @@ import type { JobRecord } from "../../machines/protocol.ts";
 import { describeError } from "../../src/errors.ts";
 import { findLeftovers } from "./checks/leftovers.ts";
 import { type Decision, Decisions, type Edit } from "./decisions.ts";
-import { withChange } from "./jobs/changed-graph.ts";
 import { coverageOf } from "./jobs/coverage.ts";
 import type { DrawnJob } from "./jobs/drawing.ts";
-import { withLives } from "./jobs/lives.ts";
+import { withChange } from "./jobs/lives/changed-graph.ts";
+import { withLives } from "./jobs/lives/lives.ts";
+import { withRescaling } from "./jobs/lives/rescaling.ts";
 import { withFurtherKinds } from "./jobs/operators/further-kinds.ts";
 import { withIdleRules } from "./jobs/operators/idle-rules.ts";
 import { withMoreKinds } from "./jobs/operators/more-kinds.ts";
@@ -122,7 +123,8 @@ function drawnOn(decisions: Decisions): DrawnJob {
   const later = withTimeKinds(further, decisions.stream("timers"));
   const more = withMoreKinds(later, decisions.stream("more kinds"));
   const added = withAddedTime(more, decisions.stream("added time"));
-  return withLives(withIdleRules(added, decisions.stream("idle rules")), decisions.stream("lives"));
+  const all = withLives(withIdleRules(added, decisions.stream("idle rules")), decisions.stream("lives"));
+  return withRescaling(all, decisions.stream("rescaling"));
 }
 
 /** What keeps a job from its end. */

@@ -10,6 +10,7 @@
  *
  * Rules: Flink's StateAssignmentOperation, RoundRobinOperatorStateRepartitioner, SubtaskStateMapper.
  */
+import { sendersOf } from "../../../machines/graph/topology.ts";
 import type {
   ChannelStateHandle,
   CommittableHandle,
@@ -21,11 +22,16 @@ import type {
   OperatorStateHandle,
   StateHandle,
   SubtaskName,
+  SubtaskSnapshot,
   VertexPlan,
 } from "../../../machines/protocol.ts";
+import { isSplits } from "../../dataflow/operators/source.ts";
+import { isEventTime } from "../../formats/positions/event-time.ts";
+import { parseSplitPosition } from "../../formats/positions/split-position.ts";
 import { keyGroupRangeOf, rangesIntersect } from "../../state/key-groups.ts";
 import { hasCopy } from "./broadcast-copies.ts";
 import { finishedIn, finishedOperators, isFinished } from "./finished-operators.ts";
+import { endsOf, hasSameEnds, timesFor } from "./rescaled-times.ts";
 
 /** What one subtask gets back. */
 export interface SubtaskRestore {
@@ -34,9 +40,17 @@ export interface SubtaskRestore {
   /** The records to process when the state is there, before any frame of a channel, in this order. */
   readonly channels: readonly ChannelStateHandle[];
   readonly finished: boolean;
+  /** Ids of the splits of the vertex' source whose positions some subtask gets back: no other one begins with them. */
+  readonly knownSplits: ReadonlySet<string>;
 }
 
-export const NOTHING: SubtaskRestore = { states: [], transactions: [], channels: [], finished: false };
+export const NOTHING: SubtaskRestore = {
+  states: [],
+  transactions: [],
+  channels: [],
+  finished: false,
+  knownSplits: new Set(),
+};
 
 /**
  * What the subtasks of the new graph get back of a manifest that fits both graphs (restore-plan.ts).
@@ -80,52 +94,73 @@ export function deal(
   to: GraphPlan,
   dropped: readonly string[] = [],
 ): ReadonlyMap<SubtaskName, SubtaskRestore> {
-  const states = subtasks.flatMap((one) => one.states);
-  const transactions = subtasks.flatMap((one) => one.transactions);
-  const channels = subtasks.flatMap((one) => one.channels);
   const finished = finishedIn(to, finishedOperators(from, subtasks), dropped);
+  const stored = subtasks.map((snapshot) => ({ snapshot, index: indexOf(snapshot.subtask) }));
   const before = new Map(
     from.vertices.flatMap(({ operators, parallelism }) =>
       operators.map(({ id }) => [id, parallelism] as const),
     ),
   );
+  const times = timesFor(subtasks, from, to);
   const assigned = to.vertices.flatMap((vertex) => {
+    const { parallelism } = vertex;
     const kept = new Set(vertex.operators.map(({ id }) => id).filter((id) => !dropped.includes(id)));
-    const keyed = states.filter((one) => one.kind === "keyed").filter(({ operator }) => kept.has(operator));
-    const operatorState = states
-      .filter((one) => one.kind === "operator")
-      .filter(({ operator }) => kept.has(operator));
-    const committables = transactions.filter(({ sink }) => kept.has(sink));
+    const isKept = ({ operator }: StateHandle) => kept.has(operator);
+    const was = (operator: string) => before.get(operator) ?? parallelism;
+    const keyed = stored.flatMap(({ snapshot, index }) =>
+      snapshot.states.flatMap((state) => (state.kind === "keyed" && isKept(state) ? [{ state, index }] : [])),
+    );
+    const operatorState = subtasks.flatMap(({ states }) =>
+      states.filter((one) => one.kind === "operator").filter((one) => isKept(one) && !isEventTime(one)),
+    );
+    const committables = subtasks.flatMap(({ transactions }) =>
+      transactions.filter(({ sink }) => kept.has(sink)),
+    );
     const edges = to.edges.filter((edge) => edge.to === vertex.id);
-    return indices(vertex.parallelism).map((index): [SubtaskName, SubtaskRestore] => [
+    const knownSplits = splitsKnownIn(vertex, operatorState);
+    return indices(parallelism).map((index): [SubtaskName, SubtaskRestore] => [
       `${vertex.id}/${index}`,
       {
         states: [
-          ...keyedOf(keyed, keyGroupRangeOf(index, vertex.parallelism, to.maxParallelism)),
+          ...keyed.flatMap((one) => {
+            if (was(one.state.operator) === parallelism) return one.index === index ? [one.state] : [];
+            return keyedOf(one.state, keyGroupRangeOf(index, parallelism, to.maxParallelism));
+          }),
+          ...times(vertex, index).filter(isKept),
           ...grouped(operatorState).flatMap((one) =>
-            entriesOf(one, index, before.get(one[0]!.operator) ?? vertex.parallelism, vertex.parallelism),
+            entriesOf(one, index, was(one[0]!.operator), parallelism),
           ),
         ],
-        transactions: committables.filter(({ writer }) => heirOf(writer, vertex.parallelism) === index),
-        channels: edges.flatMap((edge) => recordsOf(edge, index, channels, from, vertex, to.maxParallelism)),
+        transactions: committables.filter(({ writer }) => heirOf(writer, parallelism) === index),
+        channels: edges.flatMap((edge) => recordsOf(edge, index, subtasks, from, to)),
         finished: isFinished(vertex, index, finished),
+        knownSplits,
       },
     ]);
   });
   return new Map(assigned);
 }
 
-function keyedOf(handles: readonly KeyedStateHandle[], range: KeyGroupRange): KeyedStateHandle[] {
-  return handles.flatMap((handle) => {
-    const pieces = handle.pieces.filter(({ segments }) =>
-      segments.some(({ keyGroups }) => rangesIntersect(keyGroups, range)),
-    );
-    return pieces.length > 0 || covers(range, handle.keyGroups) ? [{ ...handle, pieces }] : [];
+/** The pieces that hold some of the key groups. */
+function keyedOf(handle: KeyedStateHandle, range: KeyGroupRange): KeyedStateHandle[] {
+  const pieces = handle.pieces.flatMap((piece) => {
+    const segments = piece.segments.filter(({ keyGroups }) => rangesIntersect(keyGroups, range));
+    return segments.length === 0 ? [] : [{ ...piece, segments }];
   });
+  return pieces.length > 0 ? [{ ...handle, pieces }] : [];
 }
 
-const covers = (range: KeyGroupRange, { first, last }: KeyGroupRange): boolean =>
-  range.first === first && range.last === last;
+function splitsKnownIn(
+  { operators: [first] }: VertexPlan,
+  states: readonly OperatorStateHandle[],
+): ReadonlySet<string> {
+  const positions = states
+    .filter((state) => first?.kind === "source" && state.operator === first.id && isSplits(state))
+    .flatMap(({ operator, entries }) => entries.map((entry) => parseSplitPosition(entry, operator)));
+  return new Set(positions.map(({ split }) => split.id));
+}
+
+const indexOf = (subtask: SubtaskName): number => Number(subtask.slice(subtask.lastIndexOf("/") + 1));
 
 /** Handles of one state of one operator, in the order of the subtasks that had them. */
 function grouped(handles: readonly OperatorStateHandle[]): OperatorStateHandle[][] {
@@ -191,25 +226,39 @@ function share(count: number, index: number, parts: number): number {
 /** The subtask that takes over what subtask `index` had to itself: the same one while it is there. */
 const heirOf = (index: number, parallelism: number): number => index % parallelism;
 
+/**
+ * The records that lay on an edge, for one receiving subtask. If the edge had other ends, each handle comes to one of
+ * the channels that the receiver has now, and to several receivers where each is to keep its own of them (P93).
+ */
 function recordsOf(
   edge: EdgePlan,
   index: number,
-  channels: readonly ChannelStateHandle[],
+  subtasks: readonly SubtaskSnapshot[],
   from: GraphPlan,
-  { parallelism }: VertexPlan,
-  maxParallelism: number,
+  to: GraphPlan,
 ): ChannelStateHandle[] {
-  const receiver = from.edges.find(({ id }) => id === edge.id)?.to;
-  const was = from.vertices.find(({ id }) => id === receiver)?.parallelism ?? parallelism;
-  const range = (of: number, count: number) => keyGroupRangeOf(of, count, maxParallelism);
-  return channels.filter((channel) => {
-    if (channel.edge !== edge.id) return false;
-    if (was === parallelism) return channel.to === index;
-    if (edge.partitioner === "hash")
-      return rangesIntersect(range(channel.to, was), range(index, parallelism));
-    if (edge.partitioner === "broadcast") return channel.to === index % was;
-    return heirOf(channel.to, parallelism) === index;
-  });
+  const stored = subtasks.flatMap(({ channels }) => channels.filter((channel) => channel.edge === edge.id));
+  if (stored.length === 0) return [];
+  const was = endsOf(from, edge.id);
+  const is = endsOf(to, edge.id)!;
+  if (was === undefined || hasSameEnds(was, is)) return stored.filter((channel) => channel.to === index);
+  const senders = sendersOf(is, index);
+  const range = (of: number, count: number) => keyGroupRangeOf(of, count, to.maxParallelism);
+  const comesHere = (receiver: number): boolean => {
+    if (was.receivers === is.receivers) return receiver === index;
+    if (is.partitioner === "hash")
+      return rangesIntersect(range(receiver, was.receivers), range(index, is.receivers));
+    if (is.partitioner === "broadcast") return receiver === index % was.receivers;
+    return is.partitioner === "custom" || heirOf(receiver, is.receivers) === index;
+  };
+  return stored
+    .filter((channel) => comesHere(channel.to))
+    .map((channel) => ({
+      ...channel,
+      from: senders[channel.from % senders.length]!,
+      to: index,
+      rescaled: true,
+    }));
 }
 
 function indices(count: number): number[] {

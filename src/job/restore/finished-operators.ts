@@ -27,8 +27,9 @@ export function finishedOperators(plan: GraphPlan, snapshots: readonly SubtaskSn
 }
 
 /**
- * What has finished in another plan. If an operator has finished as a whole, all of its subtasks there have; if only
- * some of its subtasks have, each is as it was.
+ * What has finished in another plan. If an operator has finished as a whole, all of its subtasks there have. If only
+ * some of its subtasks have, each is as it was; under another parallelism none has, and what the finished ones held is
+ * dealt out to those that run (P83).
  */
 export function finishedIn(
   to: GraphPlan,
@@ -40,7 +41,11 @@ export function finishedIn(
       operators.map(({ id }) => {
         const old = dropped.includes(id) ? [] : (before.get(id) ?? []);
         const whole = old.length > 0 && old.every(Boolean);
-        return [id, Array.from({ length: parallelism }, (_, index) => whole || old[index] === true)] as const;
+        const isSame = old.length === parallelism;
+        return [
+          id,
+          Array.from({ length: parallelism }, (_, index) => whole || (isSame && old[index] === true)),
+        ] as const;
       }),
     ),
   );
@@ -86,7 +91,6 @@ export function finishedProblems(
   const words: Words = { finished, before, dropped };
   const divided = new Set(to.vertices.filter((vertex) => isDivided(vertex, finished)));
   return [
-    ...to.vertices.flatMap((vertex) => movedSubtasks(vertex, words)),
     ...[...divided].map((vertex) => chainProblem(vertex, words)),
     ...to.edges.flatMap((edge) => {
       const ends = [edge.from, edge.to].map((id) => to.vertices.find((vertex) => vertex.id === id));
@@ -110,18 +114,6 @@ function isDivided({ parallelism, operators }: VertexPlan, finished: FinishedOpe
   return Array.from({ length: parallelism }, (_, index) => index).some((index) => {
     const some = operators.filter(({ id }) => finished.get(id)?.[index] === true).length;
     return some > 0 && some < operators.length;
-  });
-}
-
-/** Refuses other subtasks for an operator of which some have finished: it is known only for the old ones. */
-function movedSubtasks({ parallelism, operators }: VertexPlan, { before, dropped }: Words): string[] {
-  return operators.flatMap(({ id }) => {
-    const old = before.get(id) ?? [];
-    const partly = old.includes(true) && old.includes(false);
-    if (!partly || dropped.includes(id) || old.length === parallelism) return [];
-    return [
-      `operator ${id} has parallelism ${parallelism}, and ${portion(old)} have finished: set its parallelism to ${old.length}, or let it begin anew with --drop ${id}`,
-    ];
   });
 }
 

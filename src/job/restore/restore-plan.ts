@@ -23,6 +23,7 @@ import { deal } from "./assignment.ts";
 import { withEqualCopiesOnce } from "./broadcast-copies.ts";
 import { changedTtls } from "./changed-ttls.ts";
 import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
+import { endsOf, hasSameEnds, unevenTimes } from "./rescaled-times.ts";
 import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
 import {
   canMigrate,
@@ -100,6 +101,7 @@ export function planRestore(
       tell("dropped");
       continue;
     }
+    if (old !== undefined && old.parallelism !== parallelism) problems.push(...unevenTimes(from, id));
     if (old === undefined || found === undefined) {
       tell(old === undefined && isStateful(operator) ? "new" : "stateless");
       continue;
@@ -164,7 +166,7 @@ export function snapshotsFor(
       Array.from({ length: parallelism }, (_, index) => [`${id}/${index}`, operators] as const),
     ),
   );
-  const snapshots = [...deal(manifest, plan, to, dropped)].map(([subtask, restore]) => ({
+  const snapshots = [...deal(manifest, plan, to, dropped)].map(([subtask, { knownSplits, ...restore }]) => ({
     subtask,
     ...restore,
     states: migratedStates(
@@ -182,31 +184,20 @@ export function snapshotsFor(
   return withEqualCopiesOnce(snapshots);
 }
 
-/** Why the records of a channel cannot be restored: one of its two subtasks is gone, or nothing joins them now. */
+/** Why the records of a channel cannot be restored: nothing joins its two subtasks now, or takes such records. */
 function movedEnds(channel: ChannelStateHandle, from: GraphPlan, to: GraphPlan): string[] {
   const { edge } = channel;
-  const parallelism = (plan: GraphPlan, end: "from" | "to") => {
-    const vertex = plan.edges.find(({ id }) => id === edge)?.[end];
-    return plan.vertices.find(({ id }) => id === vertex)?.parallelism ?? 0;
-  };
-  const moved = (["from", "to"] as const).flatMap((end) => {
-    const [was, is] = [parallelism(from, end), parallelism(to, end)];
-    if (was === is) return [];
-    return [
-      `records lay on edge ${edge}, which leads ${end} ${is} subtasks now and ${was} then: they cannot be dealt out anew yet, set the parallelism to ${was}`,
-    ];
-  });
-  if (moved.length > 0) return moved;
   const [before, now] = [from, to].map((plan) => plan.edges.find(({ id }) => id === edge)!);
   if (before!.accumulators !== now!.accumulators)
     return [
       `${channel.records} ${before!.accumulators ? "accumulators" : "records"} lay on edge ${edge}, and ${now!.accumulators ? "accumulators" : "records"} travel there now: restore the graph with combine as it was from it, and take a savepoint that is not unaligned, before you change it`,
     ];
-  const [was, is] = [before!.partitioner, now!.partitioner];
-  const ends = { partitioner: is, senders: parallelism(to, "from"), receivers: parallelism(to, "to") };
-  if (receiversOf(ends, channel.from).includes(channel.to)) return [];
+  const [was, is] = [endsOf(from, edge)!, endsOf(to, edge)!];
+  // Records are dealt out anew to the subtasks that the edge has now.
+  if (!hasSameEnds(was, is) && was.partitioner === is.partitioner) return [];
+  if (receiversOf(is, channel.from).includes(channel.to)) return [];
   return [
-    `${channel.records} records lay on edge ${edge} from subtask ${channel.from} to ${channel.to}, which ${is} does not connect: restore the graph with ${was} there from it, and take a savepoint that is not unaligned, before you change it`,
+    `${channel.records} records lay on edge ${edge} from subtask ${channel.from} to ${channel.to}, which ${is.partitioner} does not connect: restore the graph with ${was.partitioner} there from it, and take a savepoint that is not unaligned, before you change it`,
   ];
 }
 
@@ -229,10 +220,6 @@ export function differences(
   migration: WindowMigration | undefined,
 ): string[] {
   const found: string[] = [];
-  if (old.parallelism !== now.parallelism)
-    found.push(
-      `operator ${id} has parallelism ${now.parallelism}, its state ${old.parallelism}: state cannot be dealt out anew yet, set its parallelism to ${old.parallelism}`,
-    );
   const hasOtherKind = old.operator.kind !== now.operator.kind && migration === undefined;
   if (hasOtherKind || old.operator.connector !== now.operator.connector)
     found.push(

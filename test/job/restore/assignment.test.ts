@@ -73,7 +73,11 @@ const snapshotOf = (index: number, parallelism: number): SubtaskSnapshot =>
     ],
     transactions: [transaction(index, 6), transaction(index, 7)],
     channels: PARTITIONERS.flatMap((edge) =>
-      [0, 1].flatMap((from) => [records(edge, from, index, 0), records(edge, from, index, 1)]),
+      // The offset tells the former receiver.
+      [0, 1].flatMap((from) => [
+        records(edge, from, index, index * 10),
+        records(edge, from, index, index * 10 + 1),
+      ]),
     ),
   });
 
@@ -158,8 +162,15 @@ describe.each(PAIRS)("from %i subtasks to %i", (was, is) => {
   test("each record of a channel comes to the subtask that has its key, or to one, or to each, in the order of its sender", () => {
     const got = (edge: string) =>
       restores.map(({ channels }) =>
-        channels.filter((one) => one.edge === edge).map(({ from, to, offset }) => `${from}>${to} ${offset}`),
+        channels
+          .filter((one) => one.edge === edge)
+          .map(({ from, offset }) => `${from}>${Math.floor(offset / 10)} ${offset % 10}`),
       );
+    for (const [index, { channels }] of restores.entries())
+      for (const { to, rescaled } of channels) {
+        expect(to).toBe(index);
+        expect(rescaled === true).toBe(was !== is);
+      }
     const stored = indices(was).flatMap((to) => [`0>${to} 0`, `0>${to} 1`, `1>${to} 0`, `1>${to} 1`]);
     expect(got("rebalance").flat().sort()).toEqual([...stored].sort());
     for (const [index, some] of got("broadcast").entries())

@@ -180,24 +180,6 @@ describe("what does not fit is refused", () => {
     expect(restore(to).problems).toEqual([expect.stringMatching(problem)]);
   });
 
-  it("another parallelism, of each operator that has state", () => {
-    expect(
-      restore(
-        plan(
-          [
-            [source, one],
-            [count, sink],
-          ],
-          3,
-        ),
-      ).problems,
-    ).toEqual(
-      ["log", "count", "out"].map((id) =>
-        expect.stringMatching(`^operator ${id} has parallelism 3, its state 2`),
-      ),
-    );
-  });
-
   it("another number of key groups", () => {
     expect(restore({ ...before, maxParallelism: 64 }).problems).toEqual([
       expect.stringMatching(/^maxParallelism is 64, the state has 128/),
@@ -238,6 +220,25 @@ describe("the snapshots of the new job's subtasks", () => {
       "one/1": ["count 1"],
       "out/0": ["out@0"],
       "out/1": ["out@1"],
+    });
+  });
+
+  it("under another parallelism each has the key groups, splits and transactions that are its own now", () => {
+    const wide = plan(
+      [
+        [source, one],
+        [count, sink],
+      ],
+      3,
+    );
+    expect(restore(wide).problems).toEqual([]);
+    expect(dealt(wide)).toEqual({
+      "log/0": ["log 0"],
+      "log/1": ["log 1"],
+      "log/2": ["log 2"],
+      "count/0": ["count 0", "out@0"],
+      "count/1": ["count 0", "count 1", "out@1"],
+      "count/2": ["count 1"],
     });
   });
 

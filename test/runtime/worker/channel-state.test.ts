@@ -43,7 +43,9 @@ test("more of one channel than an object should hold goes into several, and come
   ]);
   expect(new Set(handles.map(({ object }) => object!.name)).size).toBe(3);
   const gate = new InputGate(ids.map(() => createLocalChannel().input));
-  await restoreChannels(gate, ids, handles, (object) => storage.get(object), systemClock);
+  const receiverOf = () =>
+    ({ partitioner: { kind: "rebalance" }, index: 0, parallelism: 1, maxParallelism: 128 }) as const;
+  await restoreChannels(gate, ids, handles, receiverOf, (object) => storage.get(object), systemClock);
   const first: unknown[] = [];
   for (let next = gate.nextFrame(); next !== undefined; next = gate.nextFrame())
     first.push([next.channelIndex, ((next.frame as RecordsFrame).values[0] as string)[0]]);

@@ -56,6 +56,7 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
         ? "unaligned"
         : "aligned with timeout",
   );
+  if (drawn.acts.some(({ becomes }) => becomes?.scale !== undefined)) covered.add("another parallelism");
   if (worker.checks) covered.add("option checks");
   for (const { form, kind } of drawn.acts.flatMap(({ becomes }) => becomes?.operators ?? []))
     if (form !== undefined) covered.add(`another form: ${kind}`);

@@ -2,8 +2,10 @@
  * A drawn job as plain data: what is built with the engine's builder (building.ts), and what the oracle computes from
  * (oracle/).
  */
+
 import type { JobOptions } from "../../../src/config/options.ts";
 import type { Limits } from "./ends/retained-stream.ts";
+import type { Scale } from "./lives/rescaling.ts";
 
 /** The one record type of all drawn jobs. */
 export interface Item {
@@ -240,6 +242,8 @@ export interface DrawnLife {
   /** Default: as before. */
   readonly sinks?: readonly DrawnSink[];
   readonly change?: DrawnChange;
+  /** Default: as drawn. */
+  readonly scale?: Scale | undefined;
   readonly options: JobOptions;
   readonly worker: DrawnWorker;
 }

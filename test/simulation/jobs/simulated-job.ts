@@ -22,6 +22,7 @@ import type { Scheduler, VirtualProcess } from "../scheduler.ts";
 import { buildJob, type Ends } from "./building.ts";
 import type { DrawnChange, DrawnJob, DrawnLife, Item } from "./drawing.ts";
 import type { Outputs } from "./ends/outputs.ts";
+import { type Scale, scaled } from "./lives/rescaling.ts";
 import type { Changed } from "./oracle/oracle.ts";
 import { compareComplete, verdictOf } from "./oracle/verdict.ts";
 import { User } from "./user.ts";
@@ -58,6 +59,7 @@ export class SimulatedJob {
   readonly #partedFrom = new Set<string>();
   readonly #world: SharedWorld;
   #life: DrawnLife;
+  #formerScale: Scale | undefined;
   #prepared: ReturnType<typeof prepareSubmission>;
   #revision = 0;
   #hasForked = false;
@@ -91,8 +93,8 @@ export class SimulatedJob {
   /** The graph of its present life. */
   drawnNow(): DrawnJob {
     const { drawn } = this.#world;
-    const { operators, options, sinks = drawn.sinks } = this.#life;
-    return { ...drawn, operators, options, sinks };
+    const { operators, options, sinks = drawn.sinks, scale } = this.#life;
+    return scaled({ ...drawn, operators, options, sinks }, scale);
   }
 
   async look(): Promise<void> {
@@ -169,6 +171,7 @@ export class SimulatedJob {
 
   #become(life: DrawnLife): void {
     this.#world.tell(`the job becomes ${life.name}: ${JSON.stringify({ ...life, operators: undefined })}`);
+    this.#formerScale = this.#life.scale;
     this.#life = life;
     this.#prepared = this.#prepare();
     this.record = undefined;
@@ -211,6 +214,7 @@ export class SimulatedJob {
     return new User({
       job: () => this.#life.name,
       become: (life) => this.#become(life),
+      keepScale: () => this.#become({ ...this.#life, scale: this.#formerScale }),
       change: (change, place) => this.#change(change, place),
       fork: (life, place) => this.#fork(life, place),
       goBack: (record) => this.#goBack(record),

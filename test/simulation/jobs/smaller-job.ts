@@ -1,7 +1,7 @@
 /** The same job with less input, without some operators, or with fewer workers, for a run that is made small. */
 import type { Edit } from "../decisions.ts";
-import { withoutOperators } from "./changed-graph.ts";
 import type { DrawnAct, DrawnJob, DrawnSource } from "./drawing.ts";
+import { withoutOperators } from "./lives/changed-graph.ts";
 
 export function smallerJob(drawn: DrawnJob, edit: Edit): DrawnJob {
   const { recordsMax = Number.POSITIVE_INFINITY, without = [], workersMax = Number.POSITIVE_INFINITY } = edit;
@@ -23,7 +23,11 @@ function withLessGraph(drawn: DrawnJob, gone: ReadonlySet<string>): DrawnJob {
 
 function workersNeeded({ sources, operators, sinks, acts, worker }: DrawnJob): number {
   const lives = acts.flatMap(({ becomes }) => becomes ?? []);
-  const all = [...sources, ...operators, ...sinks, ...lives.flatMap((life) => life.operators)];
+  const drawn = [...sources, ...operators, ...sinks, ...lives.flatMap((life) => life.operators)];
+  const scaled = lives.flatMap(({ scale = {} }) =>
+    Object.values(scale).map((parallelism) => ({ parallelism })),
+  );
+  const all = [...drawn, ...scaled];
   const slots = Math.min(worker.slots, ...lives.map((life) => life.worker.slots));
   return Math.ceil(Math.max(...all.map(({ parallelism }) => parallelism)) / slots);
 }

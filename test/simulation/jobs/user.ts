@@ -37,6 +37,8 @@ export interface UserOptions {
   job(): string;
   /** The next life of the job: its workers are started anew. */
   become(life: DrawnLife): void;
+  /** The life that the job has become has the parallelism of the one before it. */
+  keepScale(): void;
   /** From now on, with what is at this place. */
   change(change: DrawnChange, from: string): void;
   /** Another job, with a user of its own, is restored from this place. */
@@ -245,6 +247,11 @@ export class User {
           restore = { ...restore, writeAgain: true };
           this.writesAgain = true;
           this.done.push("write again");
+          continue;
+        }
+        if (describeError(error).includes("while some of its subtasks were ahead")) {
+          this.#options.keepScale();
+          this.done.push("restore as it was, which cannot be rescaled");
           continue;
         }
         // A storage that stands still is said, and the user tries again.

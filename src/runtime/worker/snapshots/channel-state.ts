@@ -14,8 +14,14 @@
 import type { ChannelStateHandle, ObjectHandle } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
 import { type Clock, nextTurn } from "../../../clock.ts";
-import { type ChannelId, describeChannel, type InFlightRecords } from "../../../dataflow/channel/frame.ts";
+import {
+  type ChannelId,
+  describeChannel,
+  type InFlightRecords,
+  type RecordsFrame,
+} from "../../../dataflow/channel/frame.ts";
 import { FrameEncoder } from "../../../dataflow/channel/remote/frame-codec.ts";
+import { type Receiver, recordsFor } from "../../../dataflow/channel/rescaled-records.ts";
 import { countRecords, decodeStored, encodeStored } from "../../../dataflow/channel/stored-records.ts";
 import type { InputGate } from "../../../dataflow/input-gate.ts";
 import { invariant, ObjectCorruptError } from "../../../errors.ts";
@@ -179,11 +185,16 @@ function packed(channels: readonly EncodedChannel[]): EncodedChannel[][] {
   return objects;
 }
 
-/** Hands the records of a restored checkpoint to the gate, in front of everything that will come. */
+/**
+ * Hands the records of a restored checkpoint to the gate, in front of everything that will come.
+ *
+ * @param receiverOf the subtask as what an edge leads to
+ */
 export async function restoreChannels(
   gate: InputGate,
   ids: readonly ChannelId[],
   handles: readonly ChannelStateHandle[],
+  receiverOf: (edge: string) => Receiver,
   read: (object: ObjectHandle) => Promise<Uint8Array>,
   clock: Clock,
 ): Promise<void> {
@@ -204,17 +215,21 @@ export async function restoreChannels(
       bytes = whole.subarray(handle.offset, handle.offset + handle.bytes);
     }
     const place = object?.name ?? `records of ${describeChannel(handle)} in the manifest`;
-    let records = 0;
-    try {
-      for (const frame of decodeStored(bytes ?? new Uint8Array())) {
-        gate.restore(channel, frame);
-        records += frame.values.length;
-      }
-    } catch (cause) {
-      throw new ObjectCorruptError(place, `${place} cannot be decoded`, { cause });
-    }
+    const frames = framesIn(bytes ?? new Uint8Array(), place);
+    const records = frames.reduce((sum, { values }) => sum + values.length, 0);
     if (records !== handle.records)
       throw new ObjectCorruptError(place, `${place}: ${records} records instead of ${handle.records}`);
+    const own = handle.rescaled === true ? frames.map(recordsFor(receiverOf(handle.edge))) : frames;
+    for (const frame of own)
+      if (frame.values.length > 0 || frame.marks !== undefined) gate.restore(channel, frame);
     await nextTurn(clock);
+  }
+}
+
+function framesIn(bytes: Uint8Array, place: string): readonly RecordsFrame[] {
+  try {
+    return [...decodeStored(bytes)];
+  } catch (cause) {
+    throw new ObjectCorruptError(place, `${place} cannot be decoded`, { cause });
   }
 }

@@ -6,9 +6,9 @@
  *
  * A job without event time stores nothing of it.
  */
-import type { KeyGroupRange, OperatorStateHandle, StateHandle } from "../../../../machines/protocol.ts";
-import type { OperatorTime } from "../../../dataflow/chain.ts";
+import type { OperatorStateHandle, StateHandle } from "../../../../machines/protocol.ts";
 import type { ChannelId } from "../../../dataflow/channel/frame.ts";
+import type { OperatorTime } from "../../../dataflow/time/operator-times.ts";
 import type { SenderTime } from "../../../dataflow/time/watermark-combiner.ts";
 import {
   encodeInputTime,
@@ -56,15 +56,16 @@ export function inputTimeIn(states: readonly StateHandle[], operator: string): I
 export function operatorTimeHandles(
   times: readonly OperatorTime[],
   subtaskIndex: number,
-  keyGroups: KeyGroupRange,
 ): OperatorStateHandle[] {
-  return times.map(({ operator, ...time }) => ({
+  return [...new Set(times.map(({ operator }) => operator))].map((operator) => ({
     kind: "operator",
     operator,
     state: OPERATOR_TIME,
     distribution: "list",
     subtaskIndex,
-    entries: [encodeOperatorTime({ keyGroups, ...time })],
+    entries: times
+      .filter((time) => time.operator === operator)
+      .map(({ operator: _, ...time }) => encodeOperatorTime(time)),
   }));
 }
 

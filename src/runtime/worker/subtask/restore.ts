@@ -8,7 +8,9 @@
  * - RT2 Once the generation ends, nothing more is opened, and what was being opened is closed as soon as it is there.
  */
 import { buildChain, type Chain } from "../../../dataflow/chain.ts";
+import type { Receiver } from "../../../dataflow/channel/rescaled-records.ts";
 import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
+import { edgeOf } from "../../../dataflow/graph.ts";
 import { restoreOperatorStates } from "../../../dataflow/operators/unkeyed/operator-state.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import { invariant } from "../../../errors.ts";
@@ -58,7 +60,14 @@ export async function restoreSubtask(
   // A finished subtask takes no records, so none of its functions runs again.
   if (!restore.finished) await chain.open({ clock, signal, troubles: options.troubles });
   if (gate !== undefined)
-    await restoreChannels(gate, options.channels, restore.channels, readerOf(options), clock);
+    await restoreChannels(
+      gate,
+      options.channels,
+      restore.channels,
+      (edge) => receiverOn(edge, options),
+      readerOf(options),
+      clock,
+    );
   const source =
     gate === undefined ? await openSource(options, context.environmentOf, chain, parts) : undefined;
   await Promise.all([...outputs.values()].map((output) => output.opened()));
@@ -66,6 +75,16 @@ export async function restoreSubtask(
   const running = new RunningSubtask(options, { host, fail, sinks, chain, processingClock, source });
   running.rehearse();
   return { sinks, running };
+}
+
+function receiverOn(edge: string, { graph, vertex, index, deployment }: SubtaskOptions): Receiver {
+  const { maxParallelism } = deployment;
+  return {
+    partitioner: edgeOf(graph, edge).partitioner,
+    index,
+    parallelism: vertex.parallelism,
+    maxParallelism,
+  };
 }
 
 function openingOf(

@@ -14,11 +14,13 @@ import type {
 import type { SubtaskReport } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
-import { firstOf, hasWatermarks } from "../../../dataflow/graph.ts";
+import { keyOn } from "../../../dataflow/channel/rescaled-records.ts";
+import { edgeOf, firstOf, hasWatermarks } from "../../../dataflow/graph.ts";
 import type { OpenWork } from "../../../dataflow/operators/contract.ts";
 import { PortWait } from "../../../dataflow/operators/joins/port-wait.ts";
 import type { HotKeys } from "../../../dataflow/operators/keyed/hot-keys.ts";
 import { operatorStateHandles } from "../../../dataflow/operators/unkeyed/operator-state.ts";
+import type { Collect } from "../../../dataflow/source.ts";
 import { invariant } from "../../../errors.ts";
 import { keyGroupRangeOf } from "../../../state/key-groups.ts";
 import type { Host } from "../../actor.ts";
@@ -233,9 +235,7 @@ export class RunningSubtask {
   }
 
   #times(): readonly StateHandle[] {
-    const { vertex, index, deployment } = this.#options;
-    const keyGroups = keyGroupRangeOf(index, vertex.parallelism, deployment.maxParallelism);
-    return operatorTimeHandles(this.#parts.chain.times(), index, keyGroups);
+    return operatorTimeHandles(this.#parts.chain.times(), this.#options.index);
   }
 
   #operatorStates(): readonly StateHandle[] {
@@ -298,7 +298,7 @@ export class RunningSubtask {
       feedback: feedback?.channels,
       gate,
       clock,
-      heads: ports.map((port) => chain.heads[port]!),
+      heads: channels.map(({ edge }, i) => this.#headOf(edge, ports[i]!)),
       origins,
       rounds: loop && new LoopRounds(host, loop, restore.finished),
       wait,
@@ -330,6 +330,12 @@ export class RunningSubtask {
         reason: wait?.held.includes(channel) === true ? "rules" : (obstacle ?? "upstream"),
       }),
     });
+  }
+
+  #headOf(edge: string, port: number): Collect<unknown> {
+    const { partitioner } = edgeOf(this.#options.graph, edge);
+    const { chain } = this.#parts;
+    return partitioner.kind === "hash" ? chain.headFor(port, keyOn(partitioner)) : chain.heads[port]!;
   }
 
   #snapshotsOf(): SubtaskSnapshots {

@@ -4,8 +4,8 @@
  */
 import type { JobOptions } from "../../../../src/config/options.ts";
 import type { Random } from "../../../chaos/random.ts";
-import { sideSink, withOperator } from "../changed-graph.ts";
 import type { DrawnJob, DrawnOperator, KeyKind } from "../drawing.ts";
+import { sideSink, withOperator } from "../lives/changed-graph.ts";
 import { expectedAt, expectedInputs } from "../oracle/oracle.ts";
 import { isJoin, isTimed } from "../oracle/windows.ts";
 

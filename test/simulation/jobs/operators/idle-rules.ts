@@ -1,6 +1,5 @@
 /** Adds rules to a drawn job that come from a source of their own, which has nothing more to tell for a while. */
 import type { Random } from "../../../chaos/random.ts";
-import { withAdded } from "../changed-graph.ts";
 import {
   type DrawnJob,
   type DrawnOperator,
@@ -10,6 +9,7 @@ import {
   type KeyKind,
   N_MAX,
 } from "../drawing.ts";
+import { withAdded } from "../lives/changed-graph.ts";
 import { tapOf } from "../retention.ts";
 import { isWorthIt } from "./further-kinds.ts";
 import { withWait } from "./more-kinds.ts";

@@ -1,8 +1,8 @@
 /** Gives a drawn job aggregations in two stages, actors that send each other events, and rules that are waited for. */
 import type { JobOptions } from "../../../../src/config/options.ts";
 import type { Random } from "../../../chaos/random.ts";
-import { withOperator } from "../changed-graph.ts";
 import type { DrawnInput, DrawnJob, DrawnOperator, DrawnSource } from "../drawing.ts";
+import { withOperator } from "../lives/changed-graph.ts";
 import { expectedInputs } from "../oracle/oracle.ts";
 import { isWorthIt } from "./further-kinds.ts";
 

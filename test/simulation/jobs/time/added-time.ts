@@ -3,7 +3,6 @@
  * behind others of that kind, each with a sink of its own.
  */
 import type { Random } from "../../../chaos/random.ts";
-import { sideSink, withAdded } from "../changed-graph.ts";
 import {
   AUDITED_KINDS,
   type DrawnAct,
@@ -13,6 +12,7 @@ import {
   type DrawnSink,
   type KeyKind,
 } from "../drawing.ts";
+import { sideSink, withAdded } from "../lives/changed-graph.ts";
 import { isWorthIt } from "../operators/further-kinds.ts";
 import { expectedInputs } from "../oracle/oracle.ts";
 import { drawTime } from "./event-time.ts";

@@ -1,7 +1,7 @@
 /** Gives a drawn job event time: to its sources timestamps and watermarks, to its operators windows, timers, expiry. */
 import type { Random } from "../../../chaos/random.ts";
-import { sideSink, withOperator } from "../changed-graph.ts";
 import type { DrawnJob, DrawnOperator, DrawnSource, DrawnTime, KeyKind, TimedKind } from "../drawing.ts";
+import { sideSink, withOperator } from "../lives/changed-graph.ts";
 import { expectedInputs } from "../oracle/oracle.ts";
 
 const SHARE = 0.5;

@@ -1,6 +1,5 @@
 /** Gives a drawn job timers, triggers, and joins of further kinds in the place of other operators. */
 import type { Random } from "../../../chaos/random.ts";
-import { sideSink, withOperator } from "../changed-graph.ts";
 import {
   type DrawnInput,
   type DrawnJob,
@@ -12,6 +11,7 @@ import {
   TICK_MS,
   TIMED_KINDS,
 } from "../drawing.ts";
+import { sideSink, withOperator } from "../lives/changed-graph.ts";
 import { isWorthIt } from "../operators/further-kinds.ts";
 import { expectedInputs } from "../oracle/oracle.ts";
 

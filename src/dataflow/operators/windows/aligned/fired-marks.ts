@@ -62,7 +62,18 @@ export class FiredMarks {
   /** The current key, and all in front of it, have fired. */
   raise(end: number): void {
     const before = this.table.read();
-    if (before === ABSENT || (before as number) < end) this.table.write(end);
+    if (before !== ABSENT && (before as number) >= end) return;
+    this.table.write(end);
+    this.tell(end);
+  }
+
+  /** The same to those who go on from a restore: its rows count as they are now. */
+  private tell(end: number): void {
+    if (this.resuming === undefined) return;
+    const { currentKey: key, currentKeyGroup: keyGroup } = this.state;
+    const rows = this.resuming.get(keyGroup) ?? [];
+    this.resuming.set(keyGroup, rows);
+    rows.push({ key, keyGroup, namespace: undefined, value: end });
   }
 
   /** The current key holds nothing any more. */

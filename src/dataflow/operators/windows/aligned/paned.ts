@@ -101,8 +101,8 @@ export class PanedWindows implements OpenOperator {
   restored(): Slices {
     const { time } = this.parts;
     // Within that watermark, the rows tell what has fired.
-    if (time.isWorkingOff) this.fired.resume();
-    else this.haveFired(time.watermark + 1);
+    if (time.isEven) this.haveFired(time.watermark + 1);
+    else this.fired.resume();
     if (this.staying === undefined) {
       for (const pane of this.panes.openNamespaces()) this.times.add(pane as number);
       return noSlices;
@@ -244,7 +244,7 @@ export class PanedWindows implements OpenOperator {
     const end = this.times.nextEnd(this.firedTo);
     if (!isDue(end, time)) {
       this.haveFired(time + 1);
-      this.fired.endResuming();
+      if (this.parts.time.ahead === undefined) this.fired.endResuming();
       return undefined;
     }
     const { windows, state } = this.parts;

@@ -25,7 +25,7 @@ export class FiredUpTo {
   ) {
     this.isOwnRow = staysForLate;
     if (isSinglePane && !staysForLate) this.everywhere = Number.NEGATIVE_INFINITY;
-    else if (!time.isWorkingOff) this.everywhere = time.watermark + 1;
+    else if (time.isEven) this.everywhere = time.watermark + 1;
     if (this.everywhere !== undefined) return;
     for (const { key, keyGroup, value } of state.table(FIRED).rows()) {
       const rows = this.rows.get(keyGroup) ?? [];

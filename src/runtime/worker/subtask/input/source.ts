@@ -60,7 +60,9 @@ export async function openSource(
   invariant(source !== undefined, `vertex ${vertex.id} has neither a source nor an input`);
   if (restore.finished) return new EndedSource(restore.states.filter(isSplits));
   const splits = deployment.splits[operator.id] ?? [];
-  const dealt = splitsOf(splits, index, vertex.parallelism) as SourceSplit[];
+  const dealt = (splitsOf(splits, index, vertex.parallelism) as SourceSplit[]).filter(
+    ({ id }) => !restore.knownSplits.has(id),
+  );
   const restored = splitsIn(restore.states, operator.id);
   const positions = positionsOf(restored, dealt, splits);
   const reader = parts.add(await openReader(operator.id, source, environmentOf(operator.id), positions));

@@ -1,5 +1,5 @@
 /** The graph of a job without some of its operators; and a job that goes on without one, or without its state. */
-import type { Random } from "../../chaos/random.ts";
+import type { Random } from "../../../chaos/random.ts";
 import type {
   DrawnAct,
   DrawnChange,
@@ -8,7 +8,7 @@ import type {
   DrawnLife,
   DrawnOperator,
   DrawnSink,
-} from "./drawing.ts";
+} from "../drawing.ts";
 
 interface Graph {
   readonly operators: readonly DrawnOperator[];

@@ -2,9 +2,9 @@
  * Draws where a user parts from the latest state of a job: the user goes back, begins anew, or lets a second job begin
  * beside it.
  */
-import type { Random } from "../../chaos/random.ts";
-import type { DrawnAct, DrawnJob } from "./drawing.ts";
-import { drawWorker, redrawOptions } from "./options.ts";
+import type { Random } from "../../../chaos/random.ts";
+import type { DrawnAct, DrawnJob } from "../drawing.ts";
+import { drawWorker, redrawOptions } from "../options.ts";
 
 const FORK_SHARE = 0.12;
 const BACK_SHARE = 0.3;
