@@ -311,8 +311,8 @@ describe("what cannot work is refused in words, and changes nothing", () => {
     expect(shown.stdout).toMatch(/^ *tally +new/m);
     expect(shown.stdout).toMatch(/^ *numbers +matched/m);
 
-    write({ count: COUNT, parallelism: 1 });
-    await refused(at, "operator count has parallelism 1, its state 2");
+    write({ count: COUNT, options: "maxParallelism: 64" });
+    await refused(at, "maxParallelism is 64, the state has 128 key groups: set maxParallelism to 128");
 
     write({ count: COUNT });
     const [metadata = ""] = readdirSync(at).filter((name) => name.startsWith("metadata."));
