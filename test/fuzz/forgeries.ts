@@ -63,10 +63,17 @@ const directory = {
   obstacle: null,
 };
 const restore = { location: "checkpoint:fuzzed/1", mode: "no-claim", drop: ["count"], writeAgain: true };
+const standing = { status: "active", watermark: 1, sinceMs: 0 };
 const report = {
   ...{ subtask, generation: 1, state: "running", recordsIn: 1, skipped: null },
   operators: [{ operator: "count", figures: { late: 1 } }],
   checkpoints: [{ checkpointId: 1, phase: "aligning", missingChannels: ["read/0"] }],
+  paused: { splits: ["0"], pausedMs: 1, byDefault: true },
+  hotKeys: { mayCombine: true, keys: [{ key: "forged", keyGroup: 1, perMille: 200 }] },
+  eventTime: {
+    ...{ ...standing, makesWatermarks: true },
+    holds: [{ from: "read/0", watermark: null, sinceMs: 0, reason: "upstream" }],
+  },
 };
 
 function submissionOf({ job }: Known): Fields {
@@ -180,6 +187,11 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
   }),
 };
 
+const operatorsTime = {
+  ...{ ...standing, operators: ["count"], holdersMore: 0 },
+  holders: [{ operator: "read", subtask: "read/0", watermark: null, sinceMs: 0, reason: "silent" }],
+};
+
 const deleted = { objects: 1, bytes: 1, names: [handle.name] };
 const answers: { readonly [word in AnswerWord | "too-large"]: Fields } = {
   accepted: { generations: [1], reason: "forged" },
@@ -192,7 +204,7 @@ const answers: { readonly [word in AnswerWord | "too-large"]: Fields } = {
     status: {
       ...{ job: "fuzzed", status: "failed", phase: "ended", generation: 1, workers: [], failures: [] },
       ...{ checkpoints: { completed: 1, aborted: 0 }, subtasks: [{ ...report, worker: "forged" }] },
-      ...{ troubles: [], unansweredRequests: 0 },
+      ...{ eventTime: [operatorsTime], troubles: [], unansweredRequests: 0 },
     },
   },
   outcome: { outcome: { state: "completed", checkpointId: 1, location: null } },
