@@ -71,7 +71,8 @@ function lastOfEach(operator: TimedOperator, firings: Stream<Firing>): Stream<It
         output: type<Item>(),
         timestamps: "required",
         onRecord({ index, isLate, value }, { timestamp, state, timers, emit }) {
-          const isNext = index === state.firings.get() && isLate === index > 0;
+          // The first one is late, too, where the window had nothing in time.
+          const isNext = index === state.firings.get() && (isLate || index === 0);
           const isOneMore = index === 0 || value.n === state.count.get() + 1;
           if (!isNext || !isOneMore) emit(stray(id, value.key));
           state.firings.set(index + 1);
