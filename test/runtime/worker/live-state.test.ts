@@ -40,6 +40,7 @@ test("the position in a snapshot is that of its cut, though the reader goes on w
     ]),
   };
   const options = {
+    graph: { vertices: [vertex], edges: [], maxParallelism: 128 },
     vertex,
     index: 0,
     clock: systemClock,

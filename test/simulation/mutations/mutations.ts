@@ -37,9 +37,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "the watermark of an operator is forgotten at its restore",
     draws: "timestamps that rise",
-    file: "src/dataflow/chain.ts",
-    find: "Object.assign(keyed.time, { watermark, isWorkingOff });",
-    replace: "Object.assign({}, { watermark, isWorkingOff });",
+    file: "src/dataflow/time/operator-times.ts",
+    find: "GroupTimes.restore(time, state.keyGroups, own);",
+    replace: "",
   },
   {
     name: "a split that has waited for slower ones is never read again",

@@ -124,7 +124,7 @@ export const MUTATIONS_OF_TIME: readonly Mutation[] = [
   {
     name: "a late firing is told as the first one",
     draws: "operator patient",
-    file: "src/dataflow/operators/windows/aligned/paned.ts",
+    file: "src/dataflow/operators/windows/aligned/staying-panes.ts",
     find: "firings.write(index + 1);",
     replace: "firings.write(index);",
   },

@@ -76,6 +76,7 @@ async function sourceOf({ head, clock }: Slow): Promise<SubtaskInput> {
   };
   const options = {
     troubles: new Troubles(systemClock),
+    graph: { vertices: [vertex], edges: [], maxParallelism: 128 },
     ...{ vertex, index: 0, clock, restore: NOTHING, outputs: new Map() },
     deployment: { splits: { numbers: [{ id: "all" }] } },
   } as unknown as SubtaskOptions;
