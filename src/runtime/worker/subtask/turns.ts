@@ -85,6 +85,8 @@ export class Turns {
   #started = false;
   /** true: no input is taken (TN4). */
   #held = false;
+  /** What the last look at the rooms has shown. A report asks for this only: the question itself sends what waits. */
+  #lacksRoom = false;
   #scheduled = false;
   #closed = false;
   /** The works in the order in which they were begun; the first that is not waiting gets the slice. */
@@ -124,7 +126,7 @@ export class Turns {
   get obstacle(): InputObstacle | undefined {
     const { held } = this.#options;
     if (this.#held) return "stopped";
-    if (!this.#hasRoom()) return "noRoom";
+    if (this.#lacksRoom) return "noRoom";
     return held === undefined || held.hasRoom() ? undefined : "requests";
   }
 
@@ -191,8 +193,9 @@ export class Turns {
 
   #hasRoom(): boolean {
     const { rooms } = this.#options;
-    for (let i = 0; i < rooms.length; i++) if (!rooms[i]!.hasRoom()) return false;
-    return true;
+    this.#lacksRoom = false;
+    for (let i = 0; i < rooms.length && !this.#lacksRoom; i++) this.#lacksRoom = !rooms[i]!.hasRoom();
+    return !this.#lacksRoom;
   }
 
   #process(deadlineMs: number): boolean {
