@@ -23,7 +23,7 @@ export type HoldReason =
   | "noRoom"
   | "stopped";
 
-/** Why whoever holds event time back stands where it is. */
+/** Why the holder of event time stands where it is. */
 export type HolderReason = Exclude<HoldReason, "upstream">;
 
 /** What holds the event time of one subtask: a split, a channel, or what is under way in the subtask itself. */

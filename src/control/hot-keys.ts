@@ -3,7 +3,7 @@ import type { JobReport, SubtaskReport } from "./messages.ts";
 
 /** A key that much of a subtask's records have. */
 export interface HotKeyReport {
-  /** As text, shortened. Left out: nobody has asked for it. */
+  /** As text, shortened. Left out: the command has not asked for it. */
   readonly key?: string;
   readonly keyGroup: number;
   /** The part of the records that have it, at least; 101 to 1000. */

@@ -61,7 +61,7 @@ export interface ChainServices extends WaysOut {
   readonly processingTime?: ProcessingTime;
   /** Monotonic, in ms: ends slices in which users' functions are slow. Default: a slice ends by its steps alone. */
   elapsedMs?(): number;
-  /** Told of a late record now and then (LN3). Default: nobody is told. */
+  /** Told of a late record now and then (LN3). Default: none is told of. */
   late?(example: LateExample): void;
 }
 

@@ -3,7 +3,7 @@ import { formatDuration, formatTime } from "../../config/quantity.ts";
 import type { HolderReason, OperatorsTime, TimeHolder } from "../../control/event-time-messages.ts";
 import { age, counted } from "./text.ts";
 
-/** Event time that has moved so lately is held by nobody: it goes on. */
+/** Event time that has moved so lately is not held: it goes on. */
 const STANDS_AFTER_MS = 5000;
 
 const HOLDERS_SHOWN = 3;

@@ -6,7 +6,7 @@ const SAID_EVERY_MS = 60_000;
 
 export class LateLines {
   readonly #said = new Map<string, { readonly notTaken: number; readonly atMs: number }>();
-  /** Of the last report that had some: a job that has ended reports no subtasks. */
+  /** Those of the last report that had some: a job that has ended reports no subtasks. */
   #latest: readonly LatenessSummary[] = [];
 
   news({ subtasks }: Pick<JobReport, "subtasks">, nowMs: number): string[] {

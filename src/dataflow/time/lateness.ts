@@ -10,7 +10,7 @@
  * - LN3 An example is told of the first record that is not taken, then once a minute, and of the last one at the end.
  */
 const TOLD_EVERY_MS = 60_000;
-/** Of the upper half of a double: what stands behind the exponent and the first three bits of the fraction. */
+/** What stands, in the upper half of a double, behind the exponent and the first three bits of the fraction. */
 const BITS_BEHIND = 17;
 const BUCKETS_PER_DOUBLING = 8;
 const FIRST_BUCKET = 1023 * BUCKETS_PER_DOUBLING;
@@ -32,7 +32,7 @@ export interface LatenessFigures {
   readonly buckets: readonly (readonly [upToMs: number, records: number])[];
 }
 
-/** A record that came too late. It may hold what nobody else may read: a log gets its kind, not what it holds. */
+/** A record that came too late. It may hold what only its owner may read: a log gets its kind, not what it holds. */
 export interface LateExample {
   readonly operator: string;
   /** Records that came too late at this subtask since it was opened, and this is one of them. */

@@ -228,7 +228,7 @@ function assignedTime(handles: readonly OperatorStateHandle[], subtaskIndex: num
   return entries.length === 0 ? [] : [{ ...times[0]!, subtaskIndex, entries }];
 }
 
-/** Of none: not begun. */
+/** The least of the times; of none: not begun. */
 const least = (times: readonly number[]): number => (times.length === 0 ? NOT_BEGUN : Math.min(...times));
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);

@@ -1,6 +1,6 @@
 /**
- * A job with open windows and timers that is drained: what is cut short is listed before it is, and whoever would go on
- * from the savepoint is told so. Stopped without a drain, nothing is cut short.
+ * A job with open windows and timers that is drained: what is cut short is listed before it is, and a user who would go
+ * on from the savepoint is told so. Stopped without a drain, nothing is cut short.
  */
 import { expect, test } from "vitest";
 import { comesTo } from "../job-status.ts";

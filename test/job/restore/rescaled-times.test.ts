@@ -36,7 +36,7 @@ const planOf = (senders: number, receivers: number): GraphPlan => ({
 
 interface Time {
   readonly combined: number;
-  /** Of the channel from each sender. */
+  /** The time of the channel from each sender. */
   readonly channels: readonly (number | { readonly idleAt: number })[];
   readonly operator: Partial<StoredOperatorTime> & { readonly watermark: number };
 }

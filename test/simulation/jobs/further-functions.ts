@@ -75,7 +75,7 @@ export const countWindowOf = ({ a, b }: Numbers): { readonly size: number; reado
   size: 2 + (a % 4),
   firesRest: b % 2 === 0,
 });
-/** Of so many records of a key, those that windows by count tell of. */
+/** Those of so many records of a key that windows by count tell of. */
 export function countedBy(operator: Numbers, count: number): number {
   const { size, firesRest } = countWindowOf(operator);
   return firesRest ? count : count - (count % size);

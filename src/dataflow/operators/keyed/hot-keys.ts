@@ -22,7 +22,7 @@ const FAR = 256;
 /** So large is the sample when distances become far. */
 const SAMPLE_NEAR = 512;
 const SAMPLE_MAX = 4096;
-/** Of less than that nothing can be said. */
+/** With less than that nothing can be said. */
 const SAMPLE_MIN = 100;
 const SHARE_MIN = 0.1;
 const TOLD_MAX = 3;

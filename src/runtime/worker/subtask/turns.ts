@@ -63,14 +63,14 @@ export interface TurnsOptions {
   readonly outputs: readonly Pick<EdgeOutput, "flush">[];
   /** Records wait for their frame at most about this long. */
   readonly flushMs: number;
-  /** A turn has taken a second or more: a function held the event loop. Default: nobody is told. */
+  /** A turn has taken a second or more: a function held the event loop. Default: it is not told. */
   readonly onHeld?: (tookMs: number) => void;
   readonly onEnded: () => void;
   readonly onFailure: (error: unknown) => void;
 }
 
 const TURN_MS = 1.5;
-/** Of a turn that takes so long its user has to know: heartbeats were not answered meanwhile. */
+/** A turn that takes so long is told to the user: heartbeats were not answered meanwhile. */
 const HELD_MS = 1000;
 /** A snapshot's share of a turn grows with its age, else it would wait for turns. */
 const SNAPSHOT_SLICE_MS_MIN = 1;

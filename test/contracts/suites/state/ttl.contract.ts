@@ -347,7 +347,7 @@ export function describeTtlContract(name: string, open: OpenBackendUnderTest): v
       expect(restored).toMatchObject({ values: 1000, expired: 250 });
       expect(restored.expiredBytes).toBeGreaterThan(250 * 8);
       expect(restored.expiredBytes).toBeLessThan(250 * 200);
-      // Of many it is an estimate.
+      // With many it is an estimate.
       bench.time += 1;
       write(1000, 21_000);
       bench.time += AFTER_MS - 1;

@@ -110,7 +110,7 @@ describe("the pace of a subtask that is behind", () => {
 });
 
 describe("several subtasks", () => {
-  test("one that is caught up asks nobody, is not paused, and has no timer", async () => {
+  test("one that is caught up asks no leader, is not paused, and has no timer", async () => {
     const { clock, told, paused } = paceOf([{ watermark: FAR, pending: 999 }], 2, () => 100);
     expect(await paused()).toEqual([]);
     await clock.pass(10 * INTERVAL_MS);

@@ -14,7 +14,7 @@ interface Timed {
 
 const WINDOW_MS = 10_000;
 const HOUR_MS = 3_600_000;
-/** Of each split. */
+/** What each split has. */
 const WINDOWS = HOUR_MS / WINDOW_MS;
 const RECORDS_PER_SECOND = 20_000;
 

@@ -54,7 +54,7 @@ export function withIdleRules(drawn: DrawnJob, random: Random): DrawnJob {
   return isWorthIt(drawn, job) ? withWait(random, job, rules) : drawn;
 }
 
-/** Of each split there is something from the beginning, so that rules are there when the source is idle. */
+/** Something of each split is there from the beginning, so that rules are there when the source is idle. */
 function drawSource({ sources }: DrawnJob, random: Random): DrawnSource {
   const id = "r0";
   const splits = Array.from({ length: random.between(1, 2) }, (_, split) =>

@@ -121,7 +121,7 @@ class ReadingSource implements SubtaskInput {
   readonly #pace: Pace | undefined;
   readonly #unit: TimestampsUnit;
   readonly #size: SliceSize;
-  /** undefined: nobody in the job makes watermarks. */
+  /** undefined: no operator of the job makes watermarks. */
   readonly #timeReporter: TimeReporter | undefined;
   #records = 0;
   #ended = false;

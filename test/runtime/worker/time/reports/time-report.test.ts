@@ -139,7 +139,7 @@ test("event time that is assigned on the way is held by the operator itself", as
   expect(silent).toMatchObject({ watermark: 99, holders: [own] });
 });
 
-test("a job in which nobody makes watermarks tells nothing of event time", async () => {
+test("a job without watermarks tells nothing of event time", async () => {
   await begins((builder) =>
     builder
       .source("given", memorySource([new MemoryLog<Timed>()]), NOT_TIMED)
