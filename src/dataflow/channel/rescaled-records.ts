@@ -4,8 +4,7 @@
  */
 import { keyGroupOf, keyGroupRangeOf } from "../../state/key-groups.ts";
 import type { Partitioner } from "../graph.ts";
-import { keyOfAccumulator } from "../operators/keyed/combine.ts";
-import type { KeySelector } from "../operators/keyed/key-selector.ts";
+import { keyOfTravelling } from "../operators/keyed/combine.ts";
 import type { RecordsFrame } from "./frame.ts";
 
 /** One of the receiving subtasks of an edge. */
@@ -15,11 +14,6 @@ export interface Receiver {
   readonly parallelism: number;
   /** Number of key groups of the job. */
   readonly maxParallelism: number;
-}
-
-/** The selector of the keys of what travels on an edge, where it is by key. */
-export function keyOn({ key, combine }: Partitioner & { kind: "hash" }): KeySelector {
-  return combine?.joins.kind === "accumulators" ? keyOfAccumulator : key;
 }
 
 /**
@@ -39,7 +33,7 @@ export function recordsFor(receiver: Receiver): (frame: RecordsFrame) => Records
 function ownsOf({ partitioner, index, parallelism, maxParallelism }: Receiver): (value: unknown) => boolean {
   switch (partitioner.kind) {
     case "hash": {
-      const keyOf = keyOn(partitioner);
+      const keyOf = keyOfTravelling(partitioner);
       const { first, last } = keyGroupRangeOf(index, parallelism, maxParallelism);
       return (value) => {
         const keyGroup = keyGroupOf(keyOf(value), maxParallelism);

@@ -40,6 +40,17 @@ export type KeyedAccumulator = readonly [key: Key, accumulator: unknown];
 
 export const keyOfAccumulator: KeySelector = (pair) => (pair as KeyedAccumulator)[0];
 
+/** The selector of the keys of what travels on an exchange by key: of records, or of accumulators. */
+export function keyOfTravelling({
+  key,
+  combine,
+}: {
+  readonly key: KeySelector;
+  readonly combine?: Combine;
+}): KeySelector {
+  return combine?.joins.kind === "accumulators" ? keyOfAccumulator : key;
+}
+
 /** How the operator behind the exchange takes accumulators: as records that it merges. */
 export function mergingOf({ merge, result }: Aggregation): Aggregation {
   invariant(merge !== undefined, "accumulators that travel are merged");

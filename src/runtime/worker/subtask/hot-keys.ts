@@ -1,7 +1,7 @@
 /** The hot keys of one subtask: which of its channels bring keys, and what its report tells of them (P91). */
 import type { HotKeysReport } from "../../../control/hot-keys.ts";
 import { firstOf, type Vertex } from "../../../dataflow/graph.ts";
-import { keyOfAccumulator } from "../../../dataflow/operators/keyed/combine.ts";
+import { keyOfTravelling } from "../../../dataflow/operators/keyed/combine.ts";
 import { type HotKey, HotKeys } from "../../../dataflow/operators/keyed/hot-keys.ts";
 import type { KeySelector } from "../../../dataflow/operators/keyed/key-selector.ts";
 import { visible } from "../../../errors.ts";
@@ -14,8 +14,7 @@ export function hotKeysOf({ graph, vertex, channels }: SubtaskOptions): HotKeys 
   const selectors = new Map<string, KeySelector>();
   for (const { id, to, partitioner } of graph.edges) {
     if (to !== vertex.id || partitioner.kind !== "hash") continue;
-    const { key, combine } = partitioner;
-    selectors.set(id, combine?.joins.kind === "accumulators" ? keyOfAccumulator : key);
+    selectors.set(id, keyOfTravelling(partitioner));
   }
   if (selectors.size === 0) return undefined;
   return new HotKeys(

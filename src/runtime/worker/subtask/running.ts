@@ -14,10 +14,10 @@ import type {
 import type { SubtaskReport } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
-import { keyOn } from "../../../dataflow/channel/rescaled-records.ts";
 import { edgeOf, firstOf, hasWatermarks } from "../../../dataflow/graph.ts";
 import type { OpenWork } from "../../../dataflow/operators/contract.ts";
 import { PortWait } from "../../../dataflow/operators/joins/port-wait.ts";
+import { keyOfTravelling } from "../../../dataflow/operators/keyed/combine.ts";
 import type { HotKeys } from "../../../dataflow/operators/keyed/hot-keys.ts";
 import { operatorStateHandles } from "../../../dataflow/operators/unkeyed/operator-state.ts";
 import type { Collect } from "../../../dataflow/source.ts";
@@ -335,7 +335,9 @@ export class RunningSubtask {
   #headOf(edge: string, port: number): Collect<unknown> {
     const { partitioner } = edgeOf(this.#options.graph, edge);
     const { chain } = this.#parts;
-    return partitioner.kind === "hash" ? chain.headFor(port, keyOn(partitioner)) : chain.heads[port]!;
+    return partitioner.kind === "hash"
+      ? chain.headFor(port, keyOfTravelling(partitioner))
+      : chain.heads[port]!;
   }
 
   #snapshotsOf(): SubtaskSnapshots {

@@ -67,19 +67,12 @@ export class TimeReporter {
 
   /** What holds event time in the subtask itself. undefined: what its senders tell does. */
   #ownHold(at: Pick<TimeHold, "watermark" | "sinceMs">): TimeHold | undefined {
-    const { flow, held } = this.#options;
+    const { flow, held, clock } = this.#options;
     const out = held?.report();
-    if (out?.own !== undefined) return { ...at, ...this.#ownFacts(out.own, at.sinceMs) };
+    if (out?.own !== undefined) return { ...at, ...silenceFacts(clock, out.own, at.sinceMs) };
     if (out !== undefined && out.watermark < flow.toldWatermark)
       return { ...at, reason: "requests", requests: out.records };
     return flow.isAdvancing ? { ...at, reason: "firing" } : undefined;
-  }
-
-  #ownFacts(
-    own: NonNullable<ReturnType<HeldRecords["report"]>["own"]>,
-    sinceMs: number,
-  ): Pick<TimeHold, "reason" | "lastRecordMs" | "idleAfterMs"> {
-    return silenceFacts(this.#options.clock, own, sinceMs);
   }
 
   #holdOf(sender: number, obstacle: InputObstacle | undefined): TimeHold {
