@@ -64,11 +64,11 @@ export class FiredMarks {
     const before = this.table.read();
     if (before !== ABSENT && (before as number) >= end) return;
     this.table.write(end);
-    this.tell(end);
+    this.noteWhileResuming(end);
   }
 
-  /** The same to those who go on from a restore: its rows count as they are now. */
-  private tell(end: number): void {
+  /** A row that is written before the restored rows have had their say counts beside them. */
+  private noteWhileResuming(end: number): void {
     if (this.resuming === undefined) return;
     const { currentKey: key, currentKeyGroup: keyGroup } = this.state;
     const rows = this.resuming.get(keyGroup) ?? [];
