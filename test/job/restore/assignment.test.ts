@@ -184,6 +184,21 @@ describe.each(PAIRS)("from %i subtasks to %i", (was, is) => {
   });
 });
 
+test("under another parallelism, what a finished subtask held goes to those that run, and all run", () => {
+  const subtasks = [0, 1, 2].map((index) => ({ ...snapshotOf(index, 3), finished: index === 2 }));
+  const all = assign({ subtasks }, planOf(3), planOf(2));
+  const restores = [0, 1].map((index) => all.get(`v/${index}`)!);
+  expect(restores.map(({ finished }) => finished)).toEqual([false, false]);
+  expect(restores.flatMap((restore) => entriesOf(restore, "list"))).toEqual(allEntries(3));
+  const keyGroups = restores.map(({ states }) =>
+    states
+      .flatMap((state) => (state.kind === "keyed" ? state.pieces : []))
+      .flatMap(({ content }) => [...(content as Uint8Array)]),
+  );
+  for (let keyGroup = 0; keyGroup < KEY_GROUPS; keyGroup++)
+    expect(keyGroups[ownerOf(keyGroup, 2, KEY_GROUPS)]).toContain(keyGroup);
+});
+
 describe("under unchanged parallelism", () => {
   test.each(PARALLELISMS)("each of %i subtasks gets back what it had", (parallelism) => {
     for (const [index, restore] of assigned(parallelism, parallelism).entries()) {
