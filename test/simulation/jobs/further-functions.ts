@@ -80,3 +80,11 @@ export function countedBy(operator: Numbers, count: number): number {
   const { size, firesRest } = countWindowOf(operator);
   return firesRest ? count : count - (count % size);
 }
+
+/** The aggregation of a window: how many items it has. */
+export const counting = {
+  createAccumulator: () => 0,
+  add: (count: number) => count + 1,
+  getResult: (count: number) => count,
+  merge: (one: number, other: number) => one + other,
+};

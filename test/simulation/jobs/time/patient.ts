@@ -4,7 +4,7 @@ import type { KeyedStream } from "../../../../src/job/keyed-stream.ts";
 import type { Stream } from "../../../../src/job/stream.ts";
 import type { Key } from "../../../../src/state/descriptor.ts";
 import { fired, groupOf, type Item, late } from "../drawing.ts";
-import { latenessOf, stray } from "../further-functions.ts";
+import { counting, latenessOf, stray } from "../further-functions.ts";
 import type { TimedOperator } from "../oracle/windows.ts";
 import { assignerOf } from "./assigners.ts";
 
@@ -40,17 +40,7 @@ export function applyPatient(
   const firings =
     b % 2 === 0
       ? windowed.process(id, (items, context) => tell(items.length, context), options)
-      : windowed.aggregate(
-          id,
-          {
-            createAccumulator: () => 0,
-            add: (count) => count + 1,
-            getResult: (count) => count,
-            merge: (one, other) => one + other,
-          },
-          tell,
-          options,
-        );
+      : windowed.aggregate(id, counting, tell, options);
   const refused = firings.sideOutput("late").map(`${id}-late`, ({ value }) => late(id, value), options);
   return [
     ["", lastOfEach(operator, firings)],

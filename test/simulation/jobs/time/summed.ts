@@ -15,7 +15,7 @@ import type { KeyedStream } from "../../../../src/job/keyed-stream.ts";
 import type { Stream } from "../../../../src/job/stream.ts";
 import type { Key } from "../../../../src/state/descriptor.ts";
 import { fired, groupOf, type Item, keyOf, TICK_MS, told } from "../drawing.ts";
-import { countWindowOf } from "../further-functions.ts";
+import { counting, countWindowOf } from "../further-functions.ts";
 import type { SummingOperator } from "../oracle/conserved.ts";
 
 type Input = KeyedStream<Item, Key>;
@@ -59,13 +59,6 @@ function eachOf({ id, parallelism }: SummingOperator, results: Stream<Item>): St
       { parallelism },
     );
 }
-
-const counting = {
-  createAccumulator: () => 0,
-  add: (count: number) => count + 1,
-  getResult: (count: number) => count,
-  merge: (one: number, other: number) => one + other,
-};
 
 const replaying = ({ replays }: SummingOperator) => (replays ? ({ replayClock: "resume" } as const) : {});
 

@@ -5,6 +5,7 @@ import type { KeyedStream } from "../../../../src/job/keyed-stream.ts";
 import type { Stream } from "../../../../src/job/stream.ts";
 import type { Key } from "../../../../src/state/descriptor.ts";
 import { fired, firedSession, groupOf, type Item, keyOf, late, windowsOf } from "../drawing.ts";
+import { counting } from "../further-functions.ts";
 import { applyCombinedWindow } from "../operators/hot-keys.ts";
 import type { TimedOperator } from "../oracle/windows.ts";
 import { assignerOf } from "./assigners.ts";
@@ -38,17 +39,7 @@ export function applyTimed(
   const results =
     (kind === "session" ? operator.b : operator.a) % 2 === 0
       ? windowed.process(id, (items, context) => tell(items.length, context), options)
-      : windowed.aggregate(
-          id,
-          {
-            createAccumulator: () => 0,
-            add: (count) => count + 1,
-            getResult: (count) => count,
-            merge: (one, other) => one + other,
-          },
-          tell,
-          options,
-        );
+      : windowed.aggregate(id, counting, tell, options);
   const refused = results.sideOutput("late").map(`${id}-late`, ({ value }) => late(id, value), options);
   return [
     ["", results],

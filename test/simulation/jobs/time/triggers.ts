@@ -13,7 +13,7 @@ import type { KeyedStream } from "../../../../src/job/keyed-stream.ts";
 import type { Stream } from "../../../../src/job/stream.ts";
 import type { Key } from "../../../../src/state/descriptor.ts";
 import { fired, groupOf, type Item, late, TICK_MS } from "../drawing.ts";
-import { type Firings, firingsOf, latenessOf, stray } from "../further-functions.ts";
+import { counting, type Firings, firingsOf, latenessOf, stray } from "../further-functions.ts";
 import type { TimedOperator } from "../oracle/windows.ts";
 import { assignerOf } from "./assigners.ts";
 
@@ -57,12 +57,6 @@ export function applyTriggered(
     ];
   }
   if (firings.purges) {
-    const counting = {
-      createAccumulator: () => 0,
-      add: (count: number) => count + 1,
-      getResult: (count: number) => count,
-      merge: (one: number, other: number) => one + other,
-    };
     const results = windowed.aggregate(id, counting, tell, { parallelism });
     const added = results.map(`${id}-added`, (value): Firing => ({ change: "add", value }), { parallelism });
     return [
