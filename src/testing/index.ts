@@ -1,3 +1,5 @@
 /** What tests of jobs need: `import { createTestHarness } from "tidemark/testing"`. */
 export type { HarnessSnapshot, TestHarness, TestHarnessOptions, TimedRecord } from "./harness.ts";
 export { createTestHarness } from "./harness.ts";
+export type { StorageCase, StorageSuiteOptions, StorageUnderTest } from "./storage-suite.ts";
+export { storageCases } from "./storage-suite.ts";

@@ -23,37 +23,41 @@ import {
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { type NatsObjectStorage, openNatsObjectStorage } from "../../src/nats/storage/object-storage.ts";
+import { listed as all, bytes, noise, same } from "../../src/testing/storage-content.ts";
 import { latch } from "../support/latch.ts";
 import { corruptFile, flipLastBit, replaceLastChunk } from "../support/objects.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { eventually } from "../support/until.ts";
-import { all, bytes, describeStorageContract, noise, same } from "./suites/storage.contract.ts";
+import { describeStorageContract } from "./suites/storage.contract.ts";
 
 const fastReconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 50, noAsyncTraces: true };
 
-describeStorageContract("memory", async () => {
-  const storage = new MemoryStorage();
-  return {
-    storage,
-    // Nothing outside can reach the bytes: another object of the same name stands in for changed ones.
-    async corrupt(name) {
-      const [object] = await all(storage.list(name));
-      await storage.delete(name);
-      await storage.put(name, [new Uint8Array(object?.bytes ?? 0)]);
-    },
-    close: async () => undefined,
-    putsAtOnce: true,
-  };
+describeStorageContract("memory", {
+  async open() {
+    const storage = new MemoryStorage();
+    return {
+      storage,
+      // Nothing outside can reach the bytes: another object of the same name stands in for changed ones.
+      async corrupt(name) {
+        const [object] = await all(storage.list(name));
+        await storage.delete(name);
+        await storage.put(name, [new Uint8Array(object?.bytes ?? 0)]);
+      },
+    };
+  },
+  unfinishedFromBytes: "none",
 });
 
 for (const writeBufferBytes of [0, 20_480])
-  describeStorageContract(`directory, write buffer of ${writeBufferBytes} bytes`, async () => {
-    const directory = await mkdtemp(join(tmpdir(), "tidemark-storage-"));
-    return {
-      storage: new FileStorage(directory, { writeBufferBytes }),
-      corrupt: (name) => corruptFile(join(directory, name)),
-      close: () => rm(directory, { recursive: true }),
-    };
+  describeStorageContract(`directory, write buffer of ${writeBufferBytes} bytes`, {
+    async open() {
+      const directory = await mkdtemp(join(tmpdir(), "tidemark-storage-"));
+      return {
+        storage: new FileStorage(directory, { writeBufferBytes }),
+        corrupt: (name) => corruptFile(join(directory, name)),
+        close: () => rm(directory, { recursive: true }),
+      };
+    },
   });
 
 it("gathers pieces that are smaller than the write buffer, and only those", async () => {
@@ -69,20 +73,27 @@ it("gathers pieces that are smaller than the write buffer, and only those", asyn
   expect(await lengthsWith(0)).toEqual([3, 4, 20, 9, 1, 2]);
 });
 
-describeStorageContract("NATS object store", async () => {
-  const server = await startTestServer();
-  const connection = await connect({ servers: server.url, ...fastReconnect });
-  const storage = await openNatsObjectStorage(new NatsEnvironment(connection, undefined), {
-    bucket: "objects",
+describe("NATS object store", () => {
+  let server: TestServer;
+  let connection: NatsConnection;
+  let buckets = 0;
+  beforeAll(async () => {
+    server = await startTestServer();
+    connection = await connect({ servers: server.url, ...fastReconnect });
   });
-  return {
-    storage,
-    corrupt: (name) => replaceLastChunk(connection, "objects", name, flipLastBit),
-    async close() {
-      await connection.close();
-      await server.stop();
+  afterAll(async () => {
+    await connection.close();
+    await server.stop();
+  });
+  describeStorageContract("NATS object store", {
+    async open() {
+      const bucket = `objects-${buckets++}`;
+      return {
+        storage: await openNatsObjectStorage(new NatsEnvironment(connection, undefined), { bucket }),
+        corrupt: (name) => replaceLastChunk(connection, bucket, name, flipLastBit),
+      };
     },
-  };
+  });
 });
 
 /** How many chunks wait in `holdingChunks`. */

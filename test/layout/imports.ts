@@ -109,7 +109,15 @@ const RULES: readonly Rule[] = [
   { files: /^src\/observe\//, mayImport: [...contracts, "pino", "node:"] },
   {
     files: /^src\/testing\//,
-    mayImport: ["src/config/", "src/job/", "src/dataflow/", "src/formats/", ...words],
+    mayImport: [
+      "src/config/",
+      "src/job/",
+      "src/dataflow/",
+      "src/formats/",
+      "src/checkpoint/storage.ts",
+      ...words,
+      "node:",
+    ],
   },
   { files: /^src\/(cli|examples)\/|^src\/index\.ts$/, mayImport: ["*"] },
 ];
