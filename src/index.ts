@@ -1,11 +1,19 @@
 /** The public API: what a job file and a service that embeds Tidemark need. */
 
 export type {
+  CheckpointStorage,
+  ObjectHandle,
+  OpenCheckpointStorage,
+  StorageRequest,
+  StoredObject,
+} from "./checkpoint/storage.ts";
+export type {
   ChannelOptions,
   CheckpointingOptions,
   HeartbeatOptions,
   JobOptions,
   RestartOptions,
+  StoragePlace,
 } from "./config/options.ts";
 export type { Duration, Size } from "./config/quantity.ts";
 export type { FileSinkOptions } from "./connectors/file-sink.ts";
@@ -55,9 +63,13 @@ export {
   ConfigurationError,
   EnvironmentError,
   MarkerMovedError,
+  ObjectCorruptError,
+  ObjectMissingError,
   OperatorError,
   RecordRefusedError,
   RequestRefusedError,
+  StorageRefusedError,
+  StorageStalledError,
   TidemarkError,
 } from "./errors.ts";
 export type { AsyncDefinition, AsyncRetries } from "./job/async/definition.ts";

@@ -54,6 +54,25 @@ export interface CheckpointStorage {
   listUnfinished(prefix: string): AsyncIterable<StoredObject>;
 }
 
+/** What a storage is opened for. */
+export interface StorageRequest {
+  /**
+   * "make": to write, so what it needs is made. "find": only to look; nothing is made or changed, and what is not there
+   * is thrown.
+   */
+  readonly access: "make" | "find";
+  /** What the names of the cluster begin with (`--prefix`): clusters of other prefixes keep their checkpoints apart. */
+  readonly prefix: string;
+}
+
+/**
+ * The default export of a module that `checkpointing.storage` names. Every process and command of a cluster calls it
+ * once, and has to get the same storage, with the same `description`. What it throws ends the process or command.
+ */
+export type OpenCheckpointStorage = (
+  request: StorageRequest,
+) => CheckpointStorage | Promise<CheckpointStorage>;
+
 /** An object, or what is left of one whose put never ended. */
 export interface FoundObject extends StoredObject {
   readonly unfinished: boolean;

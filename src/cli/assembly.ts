@@ -6,10 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import type { CodeListing } from "../../machines/protocol.ts";
-import { BoundedCalls } from "../checkpoint/bounded-calls.ts";
-import { FileStorage } from "../checkpoint/file-storage.ts";
-import { boundedFiles } from "../checkpoint/files.ts";
-import { type OpenStorage, parseRoot } from "../checkpoint/savepoint.ts";
+import type { OpenStorage } from "../checkpoint/savepoint.ts";
 import { SavepointPlaces } from "../checkpoint/savepoint-places.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import { systemClock } from "../clock.ts";
@@ -27,12 +24,7 @@ import { checkSink } from "../dataflow/guards/guarded-sink.ts";
 import { discoverSplits } from "../dataflow/guards/guarded-source.ts";
 import type { SinkTarget } from "../dataflow/sink.ts";
 import type { SourceSplit } from "../dataflow/source.ts";
-import {
-  ConfigurationError,
-  EnvironmentError,
-  type RequestRefusedError,
-  StorageStalledError,
-} from "../errors.ts";
+import type { RequestRefusedError } from "../errors.ts";
 import { listingOf } from "../job/code/code-listing.ts";
 import type { LoadedJob } from "../job/code/load.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
@@ -47,8 +39,6 @@ import { NatsEnvironment } from "../nats/connection/environment.ts";
 import { natsEventFeed } from "../nats/connection/feed.ts";
 import { NatsLink } from "../nats/connection/link.ts";
 import { releaseProgress } from "../nats/reader/progress.ts";
-import { describeBucket } from "../nats/storage/object-bucket.ts";
-import { openNatsObjectStorage } from "../nats/storage/object-storage.ts";
 import {
   findNatsRecordStore,
   openNatsRecordStore,
@@ -61,6 +51,12 @@ import type { OwnJob } from "../runtime/leader/coordinator-options.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
+import {
+  describeCheckpointStorage,
+  findCheckpointStorage,
+  openCheckpointStorage,
+  storageOpener,
+} from "./storage/places.ts";
 import { type GapFlags, withDecisions } from "./submission/gaps.ts";
 import { noteMade, withMade } from "./submission/made-before.ts";
 import { checkOwnOutput } from "./submission/own-output.ts";
@@ -103,7 +99,7 @@ export interface ClusterView {
   readonly subjects: Subjects;
   readonly openStorage: OpenStorage;
   /** The description of the checkpoint storage, as the storage itself would say it. */
-  readonly storageDescription: string;
+  describeStorage(): Promise<string>;
   /** The KV bucket of the records of jobs. */
   readonly recordBucket: string;
   /** undefined: no coordinator has ever been here. */
@@ -113,12 +109,6 @@ export interface ClusterView {
 }
 
 export const newId = (): string => randomBytes(8).toString("hex");
-
-const DIRECTORY_KEY = "checkpointing.directory (--checkpoint-dir)";
-
-/** The bounds of all calls to directories: the directories of this process share them. */
-const directoryCalls = new BoundedCalls(systemClock);
-const filesOf = (directory: string) => boundedFiles(directoryCalls, FileStorage.describe(directory));
 
 const bucketsOf = (prefix: string) => ({
   checkpoints: `${prefix.replaceAll(".", "-")}-checkpoints`,
@@ -136,10 +126,12 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
     nats,
     subjects,
     bus: new NatsBus(nats),
-    storage: await openCheckpointStorage(storage, () =>
-      openNatsObjectStorage(nats, { bucket: buckets.checkpoints, ...opening }),
+    storage: await openCheckpointStorage(
+      nats,
+      { config: storage, bucket: buckets.checkpoints, prefix },
+      opening,
     ),
-    openStorage: storageOpener(nats, { replicas, maxBytes, savepointPlaces }),
+    openStorage: storageOpener(nats, { replicas, maxBytes, places: savepointPlaces }),
     savepointPlaces,
     feed: natsEventFeed(nats, subjects),
     troubles: troublesOf(nats),
@@ -166,26 +158,18 @@ export function viewCluster(
 ): ClusterView {
   const { prefix = "tidemark", storage = null } = options;
   const buckets = bucketsOf(prefix);
+  const place = { config: storage, bucket: buckets.checkpoints, prefix };
   return {
     nats,
     subjects: createSubjects(prefix),
     openStorage: storageOpener(nats),
-    storageDescription:
-      storage?.kind === "filesystem"
-        ? FileStorage.describe(storage.directory)
-        : describeBucket(buckets.checkpoints),
+    describeStorage: () => describeCheckpointStorage(nats, place),
     bus: new NatsBus(nats),
     troubles: troublesOf(nats),
     identity: identityOf(nats, prefix, buckets.jobs),
     recordBucket: buckets.jobs,
     findRecords: () => findNatsRecordStore(nats, buckets.jobs),
-    findStorage: async () =>
-      storage?.kind === "filesystem"
-        ? await FileStorage.existing(storage.directory, {
-            configurationKey: DIRECTORY_KEY,
-            files: filesOf(storage.directory),
-          })
-        : await openNatsObjectStorage(nats, { bucket: buckets.checkpoints, readOnly: true }),
+    findStorage: () => findCheckpointStorage(nats, place),
   };
 }
 
@@ -199,63 +183,6 @@ function troublesOf(nats: NatsEnvironment): Troubles {
   const troubles = new Troubles(systemClock);
   NatsLink.of(nats.connection).watchWith(troubles);
   return troubles;
-}
-
-/** Opens the storage of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */
-function storageOpener(
-  nats: NatsEnvironment,
-  { savepointPlaces: places, ...settings }: Omit<ClusterOptions, "prefix" | "storage"> = {},
-): OpenStorage {
-  return async (root, access) => {
-    const place = parseRoot(root);
-    if ("bucket" in place)
-      return openNatsObjectStorage(
-        nats,
-        access === "find" ? { ...place, readOnly: true } : { ...place, ...settings },
-      );
-    const { directory } = place;
-    const options = { configurationKey: "savepoint", files: filesOf(directory) };
-    if (access === "make") {
-      await directoryCalls.run(FileStorage.describe(directory), async () => await places?.prove(directory));
-      return await FileStorage.make(directory, options);
-    }
-    const found = await options.files.stat(directory).catch((error: unknown) => {
-      if (error instanceof StorageStalledError) throw error;
-      return undefined;
-    });
-    if (found === undefined)
-      throw new EnvironmentError(`there is no directory ${directory} on host ${hostname()}`);
-    return new FileStorage(directory, { ...options, present: true });
-  };
-}
-
-async function openCheckpointStorage(
-  storage: StorageConfig | null,
-  openObjectStore: () => Promise<CheckpointStorage>,
-): Promise<CheckpointStorage> {
-  checkShared(storage);
-  if (storage?.kind !== "filesystem") return await openObjectStore();
-  const directory = await FileStorage.make(storage.directory, {
-    configurationKey: DIRECTORY_KEY,
-    files: filesOf(storage.directory),
-    writeBufferBytes: storage.writeBufferBytes,
-  });
-  const obstacle = await directory.notes.obstacle();
-  if (obstacle === undefined) return directory;
-  throw new ConfigurationError(
-    DIRECTORY_KEY,
-    `${DIRECTORY_KEY}: ${obstacle}; mount it so that this user may write there, or give another one`,
-  );
-}
-
-/** @throws ConfigurationError for a storage that the processes of a cluster cannot share */
-export function checkShared(storage: StorageConfig | null): void {
-  if (storage?.kind !== "memory") return;
-  throw new ConfigurationError(
-    "checkpointing.storage",
-    'checkpointing.storage: "memory" is for tests: it is the memory of one process, which the others cannot read and ' +
-      'which a crash takes along; use "jetstream", or "filesystem" with a checkpointing.directory',
-  );
 }
 
 export async function createCoordinator(

@@ -43,6 +43,7 @@ export interface ConnectionFlags {
 export interface StorageFlags {
   readonly configFile?: string;
   readonly checkpointDir?: string;
+  readonly storage?: string;
 }
 
 export interface ClusterFlags extends ConnectionFlags, StorageFlags {
@@ -164,6 +165,11 @@ export function addStorageOptions(command: Command): Command {
       "--checkpoint-dir <directory>",
       "checkpoints in this directory, shared by all processes, instead of the JetStream object store " +
         "(env: TIDEMARK_CHECKPOINT_DIR)",
+    )
+    .option(
+      "--storage <storage>",
+      'another storage of checkpoints: "./my-storage.ts", a module that opens one ' +
+        "(env: TIDEMARK_CHECKPOINTING_STORAGE)",
     );
 }
 
@@ -203,6 +209,7 @@ export function overridesOf(flags: StorageFlags & Partial<ConfigFlags>): ConfigO
       ...values,
       "--parallelism": flags.parallelism,
       "--checkpoint-dir": flags.checkpointDir || undefined,
+      "--storage": flags.storage || undefined,
     },
   };
 }
@@ -289,7 +296,7 @@ export function connectionEnvironment(
 export function storageEnvironment(storage: StorageConfig | null): Record<string, string | undefined> {
   return {
     TIDEMARK_CHECKPOINT_DIR: undefined,
-    TIDEMARK_CHECKPOINTING_STORAGE: storage?.kind,
+    TIDEMARK_CHECKPOINTING_STORAGE: storage?.kind === "module" ? storage.path : storage?.kind,
     TIDEMARK_CHECKPOINTING_DIRECTORY: storage?.kind === "filesystem" ? storage.directory : undefined,
   };
 }

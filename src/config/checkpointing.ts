@@ -15,7 +15,9 @@ export interface CheckpointingSettings extends CheckpointingConfig {
 export type StorageConfig =
   | { readonly kind: "jetstream" }
   | { readonly kind: "filesystem"; readonly directory: string; readonly writeBufferBytes: number }
-  | { readonly kind: "memory" };
+  | { readonly kind: "memory" }
+  /** A user's own: the absolute path of its module. */
+  | { readonly kind: "module"; readonly path: string };
 
 export function checkpointingOf(settings: Settings): CheckpointingSettings {
   const minPauseMs = settings.get("checkpointing.minPause");
@@ -144,7 +146,7 @@ export function storageOf(settings: Settings): StorageConfig | null {
   if (directory === undefined) {
     if (asked === "filesystem")
       settings.refuse("checkpointing.storage", '"filesystem" needs a checkpointing.directory');
-    return asked === undefined ? null : { kind: asked };
+    return asked === undefined ? null : withoutDirectory(asked);
   }
   if (asked !== undefined && asked !== "filesystem") {
     const [of, at] = [settings.layerOf("checkpointing.directory"), settings.layerOf("checkpointing.storage")];
@@ -158,11 +160,15 @@ export function storageOf(settings: Settings): StorageConfig | null {
         "checkpointing.directory",
         `has no effect: ${settings.said("checkpointing.storage")} is "${asked}", and wins`,
       );
-      return { kind: asked };
+      return withoutDirectory(asked);
     }
   }
   settings.adjust("checkpointing.storage", "filesystem", "checkpointing.directory is set");
   return { kind: "filesystem", directory, writeBufferBytes };
+}
+
+function withoutDirectory(asked: string): StorageConfig {
+  return asked === "jetstream" || asked === "memory" ? { kind: asked } : { kind: "module", path: asked };
 }
 
 /** What goes into the manifest is never written in pieces, so a smaller buffer would have no use. */

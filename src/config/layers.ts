@@ -43,6 +43,7 @@ export type Layer = ReadonlyMap<OptionKey, Setting>;
 const flagNames: ReadonlyMap<string, OptionKey> = new Map([
   ["--parallelism", "parallelism"],
   ["--checkpoint-dir", "checkpointing.directory"],
+  ["--storage", "checkpointing.storage"],
 ]);
 
 /** Variables besides those that are named after their option. */

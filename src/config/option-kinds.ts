@@ -3,7 +3,7 @@
  *
  * A check turns what was written into what the engine works with: milliseconds, bytes, null for "off" and "unlimited".
  */
-import { resolve } from "node:path";
+import { isAbsolute, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { formatDuration, formatSize, type Reading, readDuration, readSize, show } from "./quantity.ts";
@@ -156,14 +156,58 @@ export const directory: Kind<string> = {
   format: String,
 };
 
-function readDirectory(input: unknown): { readonly value: string } | { readonly problem: string } {
+/** The storages that have a word of their own. */
+export const storageWords = ["jetstream", "filesystem", "memory"] as const;
+export type StorageWord = (typeof storageWords)[number];
+
+/** Flink's classes for two of them. */
+const STORAGE_CLASS =
+  /^org\.apache\.flink\.runtime\.state\.storage\.(FileSystem|JobManager)CheckpointStorage(Factory)?$/;
+
+/** A word, or the path of a module, made absolute. */
+export const storage: Kind<string> = {
+  check: z.unknown().transform((input, context): string => {
+    const reading = readStorage(input);
+    if ("value" in reading) return reading.value;
+    context.addIssue({ code: "custom", message: reading.problem });
+    return z.NEVER;
+  }),
+  limits: [...storageWords, "./module.ts"].join(", "),
+  format: String,
+};
+
+type Read = { readonly value: string } | { readonly problem: string };
+
+function readStorage(input: unknown): Read {
+  const words = storageWords.map((word) => `"${word}"`).join(" or ");
+  const problem = `must be ${words}, or a module such as "./my-storage.ts", got ${show(input)}`;
+  if (typeof input !== "string") return { problem };
+  const text = input.trim();
+  const ofFlink = STORAGE_CLASS.exec(text)?.[1];
+  const word = ofFlink === "FileSystem" ? "filesystem" : (ofFlink ?? text).toLowerCase();
+  if (word === "jobmanager") return { value: "memory" };
+  if (storageWords.some((each) => each === word)) return { value: word };
+  const scheme = schemeOf(text);
+  if (scheme !== undefined && scheme !== "file")
+    return {
+      problem: `${problem}; mount it, and give the directory where it is mounted as checkpointing.directory`,
+    };
+  // A word with a letter wrong is no module: a path begins as one.
+  return /^(\.{1,2}[/\\]|file:)/.test(text) || isAbsolute(text) ? readDirectory(text) : { problem };
+}
+
+function schemeOf(text: string): string | undefined {
+  return /^([a-z][\w+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
+}
+
+function readDirectory(input: unknown): Read {
   if (typeof input !== "string") return { problem: `must be the path of a directory, got ${show(input)}` };
   if (input.trim() === "") return { problem: "must not be empty" };
-  const scheme = /^([a-z][\w+.-]*):\/\//i.exec(input)?.[1]?.toLowerCase();
+  const scheme = schemeOf(input);
   if (scheme === undefined) return { value: resolve(input.replace(/^file:/, "")) };
   if (scheme !== "file")
     return {
-      problem: `must be a directory of the file system, got ${show(input)}; mount it, or leave it out`,
+      problem: `must be a directory of the file system, got ${show(input)}; mount it, and give the directory where it is mounted`,
     };
   try {
     return { value: resolve(fileURLToPath(input)) };

@@ -14,7 +14,9 @@ import {
   onlyYet,
   option,
   orNone,
+  type StorageWord,
   size,
+  storage,
   truth,
   whole,
 } from "./option-kinds.ts";
@@ -46,6 +48,9 @@ export interface JobOptions {
    */
   readonly checks?: boolean | undefined;
 }
+
+/** A storage that has a word, or the path of a module. */
+export type StoragePlace = StorageWord | `./${string}` | `../${string}` | `/${string}` | `file:${string}`;
 
 /** When and how checkpoints are taken, where they are kept, and for how long. */
 export interface CheckpointingOptions {
@@ -110,10 +115,11 @@ export interface CheckpointingOptions {
   readonly preferCheckpointForRecovery?: boolean | undefined;
   /**
    * The storage of checkpoints. Default "jetstream", an object store bucket; "filesystem" when `directory` is set.
-   * "memory" is for tests. A coordinator has one storage for all of its jobs, and refuses a job that asks for another
-   * one.
+   * "memory" is for tests. A path ("./my-storage.ts", from the working directory): the module whose default export
+   * opens one (`OpenCheckpointStorage`). A coordinator has one storage for all of its jobs, and refuses a job that asks
+   * for another one.
    */
-  readonly storage?: "jetstream" | "filesystem" | "memory" | undefined;
+  readonly storage?: StoragePlace | undefined;
   /** Directory of the storage "filesystem", shared by all processes. No default. */
   readonly directory?: string | undefined;
   /** The directory of savepoints that name no other place. No default. */
@@ -240,10 +246,7 @@ export const jobOptions = {
   "checkpointing.forceUnaligned": option(truth, false),
   "checkpointing.afterTasksFinish": option(truth, true),
   "checkpointing.preferCheckpointForRecovery": option(truth, false),
-  "checkpointing.storage": derived(
-    oneOf(["jetstream", "filesystem", "memory"], { jobmanager: "memory" }),
-    "jetstream",
-  ),
+  "checkpointing.storage": derived(storage, "jetstream"),
   "checkpointing.directory": derived(directory, "none"),
   "checkpointing.savepointDirectory": derived(directory, "none"),
   "checkpointing.savepointTimeout": derived(duration(10, YEAR), "timeout"),

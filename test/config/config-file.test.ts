@@ -284,7 +284,7 @@ describe("what is refused names the file, the line and the key as it is written"
     [
       "execution.checkpointing.dir: s3://bucket/checkpoints",
       'execution.checkpointing.dir (from FILE:1): must be a directory of the file system, got "s3://bucket/checkpoints"; ' +
-        "mount it, or leave it out",
+        "mount it, and give the directory where it is mounted",
     ],
     [
       "execution.checkpointing.data-inline-threshold: 2mb",

@@ -4,7 +4,6 @@ import { resolveJobConfig } from "../../config/job-config.ts";
 import type { EffectiveOption } from "../../config/settings.ts";
 import { table } from "../../job/plan.ts";
 import { repeatedByRestart } from "../../job/repeats.ts";
-import { checkShared } from "../assembly.ts";
 import {
   addConfigOptions,
   addStorageOptions,
@@ -14,6 +13,7 @@ import {
 } from "../options.ts";
 import { writeMessage } from "../output/advice.ts";
 import { commandOutput } from "../output/stdout.ts";
+import { checkShared } from "../storage/places.ts";
 import { loadJobFile } from "../submission/job-file.ts";
 
 interface PrintFlags extends ConfigFlags, StorageFlags {

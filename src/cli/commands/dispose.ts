@@ -67,7 +67,7 @@ async function dispose(location: string, flags: DisposeFlags): Promise<void> {
     // Each checkpoint has a manifest at least.
     if (plan.checkpoints.length > 0 && plan.objects.length === 0)
       throw new RequestRefusedError(
-        `nothing of job ${job} lies in ${view.storageDescription}, seen from host ${hostname()}: give the --checkpoint-dir that its ` +
+        `nothing of job ${job} lies in ${await view.describeStorage()}, seen from host ${hostname()}: give the --checkpoint-dir or --storage that its ` +
           "coordinators have, or none if they have none; if all of it is lost, start the job over with --fresh",
       );
     const consumers = what === "job" ? await findProgress(view.nats, record) : [];

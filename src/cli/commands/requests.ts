@@ -130,7 +130,7 @@ export async function withSubmission(
       const earlier =
         about.resumes === true ? await earlierRun(await view.findRecords(), view.recordBucket, job) : {};
       const environment = { job, logger, troubles, nats, ...about, resumes: false, ...earlier };
-      const submission = await submissionOf(prepared, environment, view.storageDescription, flags);
+      const submission = await submissionOf(prepared, environment, await view.describeStorage(), flags);
       await work({ view, prepared, submission });
     },
     prepared.config.checkpointing.storage,

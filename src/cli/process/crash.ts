@@ -7,7 +7,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describeError, TidemarkError } from "../../errors.ts";
-import { placeIn } from "../../job/code/load.ts";
+import { placeIn } from "../../job/code/import-own.ts";
 import { startTimer } from "../../timer.ts";
 import { exitCodeOf, exitCodes } from "../output/report-error.ts";
 import { exitProcess } from "./exit.ts";

@@ -6,7 +6,8 @@
  */
 import { resolve } from "node:path";
 import { ConfigurationError } from "../../errors.ts";
-import { type LoadedJob, loadJobWithCode, placeIn } from "../../job/code/load.ts";
+import { placeIn } from "../../job/code/import-own.ts";
+import { type LoadedJob, loadJobWithCode } from "../../job/code/load.ts";
 import { reportError } from "../output/report-error.ts";
 import { outliveJobFaults } from "../process/crash.ts";
 import { ProcessState } from "../process/process-state.ts";

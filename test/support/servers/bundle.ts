@@ -16,7 +16,7 @@ import { BUNDLE, root } from "./compiled.ts";
 const DIST = join(root, "dist");
 /** What a test starts, or a job file of a test imports. From `dist`. */
 const ENTRIES = [
-  /^src\/(index|cli\/main|nats\/server\/server-guardian)\.js$/,
+  /^src\/(index|testing\/index|cli\/main|nats\/server\/server-guardian)\.js$/,
   /^test\/support\/(graphs\/throttled-source|servers\/nats-tool)\.js$/,
   /^test\/recovery\/crashes\/component\.js$/,
   /^test\/(chaos|fuzz|recovery)\/jobs\/.*\.js$/,
