@@ -15,6 +15,7 @@ import { advice } from "./output/advice.ts";
 import { exitCodeHelp, exitCodes, reportError } from "./output/report-error.ts";
 import { commandOutput, prepareOutput, reserveStdout } from "./output/stdout.ts";
 import { endProcess } from "./process/exit.ts";
+import { stateCommands } from "./state/commands.ts";
 
 const packageJson = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
   readonly version: string;
@@ -34,6 +35,7 @@ disposeCommand(program);
 jobCommands(program);
 doctorCommand(program);
 checkpointCommands(program);
+stateCommands(program);
 configCommand(program);
 reportUsageInOurForm(program, "tidemark");
 // The output of a worker is its log.

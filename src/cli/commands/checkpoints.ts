@@ -125,7 +125,7 @@ async function show(job: string, id: number | undefined, flags: ClientFlags): Pr
     });
     if ("damage" in retained)
       throw explained(retained.damage, job, `checkpoint ${retained.checkpoint.checkpointId} cannot be shown`);
-    const detail = detailOf(record, retained.checkpoint, retained.manifest);
+    const detail = await detailOf(record, retained.checkpoint, retained.manifest);
     const text = [describeCheckpoint(detail, Date.now()), ...lines, ...unknown].join("\n\n");
     print(flags, { ...detail, ...troubles }, text);
   });

@@ -9,12 +9,14 @@
  *   asks `isBehind` first.
  * - SO2 A reader that has gone (`| head -1`) has what it wanted. That is no failure.
  */
+import { once } from "node:events";
 import { advice } from "./advice.ts";
 
 const write = process.stdout.write.bind(process.stdout);
 const writeError = process.stderr.write.bind(process.stderr);
 const READER_GONE: ReadonlySet<unknown> = new Set(["EPIPE", "ECONNRESET", "ERR_STREAM_DESTROYED"]);
 let lost = false;
+let isGone = false;
 
 /** What the command itself says. */
 export const commandOutput = {
@@ -27,7 +29,9 @@ export const commandOutput = {
   },
   writeAsIs(text: string): void {
     write(text, (error?: NodeJS.ErrnoException | null) => {
-      if (error && !READER_GONE.has(error.code)) lose(error.message);
+      if (!error) return;
+      isGone = true;
+      if (!READER_GONE.has(error.code)) lose(error.message);
     });
   },
   get isTTY(): boolean {
@@ -39,6 +43,22 @@ export const commandOutput = {
   /** So much waits for the reader that more would only heap up. */
   get isBehind(): boolean {
     return process.stdout.writableNeedDrain;
+  },
+  /** Resolves when the reader has taken what waits for it, or takes nothing any more. */
+  async room(): Promise<void> {
+    const { stdout } = process;
+    if (!stdout.writableNeedDrain) return;
+    const ended = new AbortController();
+    const { signal } = ended;
+    // A failed write leaves no drain behind.
+    await Promise.race(
+      ["drain", "error", "close"].map((event) => once(stdout, event, { signal }).catch(() => {})),
+    );
+    ended.abort();
+  },
+  /** Its reader has gone, or it cannot be written: what is written now reaches nobody. */
+  get isOver(): boolean {
+    return lost || isGone;
   },
   /** Something could not be written, which was said. */
   get isLost(): boolean {

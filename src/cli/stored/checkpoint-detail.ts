@@ -2,6 +2,7 @@
 import type {
   CommittableHandle,
   CompletedCheckpoint,
+  GraphPlan,
   JobRecord,
   Manifest,
   ObjectHandle,
@@ -12,6 +13,7 @@ import { objectsOf } from "../../checkpoint/reachability.ts";
 import { stateObjects } from "../../checkpoint/storage.ts";
 import { encodeValue } from "../../formats/codec.ts";
 import { age, count, counted, moment, size, table } from "../output/text.ts";
+import { describeShown, type ShownState, shownOf } from "../state/shown.ts";
 import type { Retained } from "./retained.ts";
 import { describeSplits, type SplitDetail, splitDetailsOf } from "./split-positions.ts";
 
@@ -82,6 +84,8 @@ export interface SubtaskDetail {
     readonly objects: readonly ObjectHandle[];
     /** The other subtasks whose copy of broadcast state is the same. */
     readonly equalIn?: readonly number[];
+    /** What it holds, where that travels in the manifest: the first few. */
+    readonly shown?: ShownState;
   }[];
   /** Prepared with the checkpoint, to be committed once it is complete. */
   readonly transactions: readonly {
@@ -106,26 +110,32 @@ export interface CheckpointDetail {
   readonly subtasks: readonly SubtaskDetail[];
 }
 
-export function detailOf(
-  record: JobRecord,
+export async function detailOf(
+  { job, plan }: JobRecord,
   checkpoint: CompletedCheckpoint,
   manifest: Manifest,
-): CheckpointDetail {
-  const { job } = record;
+): Promise<CheckpointDetail> {
+  const subtasks: SubtaskDetail[] = [];
+  for (const snapshot of manifest.subtasks) subtasks.push(await subtaskDetailOf(snapshot, plan));
   return {
     job,
     incarnation: manifest.incarnation,
     ...checkpoint,
     splits: splitDetailsOf(manifest),
-    subtasks: manifest.subtasks.map(subtaskDetailOf),
+    subtasks,
   };
 }
 
-function subtaskDetailOf(snapshot: SubtaskSnapshot): SubtaskDetail {
+async function subtaskDetailOf(snapshot: SubtaskSnapshot, plan: GraphPlan): Promise<SubtaskDetail> {
   const { states, transactions, ...rest } = snapshot;
+  const details: SubtaskDetail["states"][number][] = [];
+  for (const state of states) {
+    const shown = await shownOf(plan, snapshot.subtask, state);
+    details.push({ ...stateDetailOf(state), ...(shown && { shown }) });
+  }
   return {
     ...rest,
-    states: states.map(stateDetailOf),
+    states: details,
     transactions: transactions.map(transactionDetailOf),
   };
 }
@@ -187,10 +197,12 @@ function describeSubtasks(subtasks: readonly SubtaskDetail[]): string {
 /** What it holds and where that lies; empty when it holds nothing. */
 function describeHandles({ subtask, states, transactions }: SubtaskDetail): string {
   const lines = [
-    ...states.flatMap(({ operator, state, kind, inlineBytes: inline, objects, equalIn = [] }) => {
-      const name = kind === "keyed" ? kind : state;
+    ...states.flatMap(({ operator, state, inlineBytes: inline, objects, equalIn = [], shown }) => {
       const others = equalIn.length === 0 ? "" : `, the same in ${counted(equalIn.length, "other subtask")}`;
-      return describeParts(`state of ${operator} (${name}${others})`, inline, objects);
+      return [
+        ...describeParts(`state of ${operator} (${state}${others})`, inline, objects),
+        ...(shown === undefined ? [] : describeShown(shown).map((line) => `    ${line}`)),
+      ];
     }),
     ...transactions.flatMap(({ transaction, writer, inlineBytes: inline, staged }) =>
       describeParts(`transaction ${transaction} of writer ${writer}`, inline, staged),

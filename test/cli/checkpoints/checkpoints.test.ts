@@ -154,7 +154,7 @@ test("without a coordinator they read what is stored", async () => {
     /^checkpoint +9 of job word-count$/m,
     /^count\/0 +\d+ B +1\.5 ms +0\.3 ms +20\.0 ms +no$/m,
     /^count\/1 .* yes$/m,
-    /^ {2}state of count \(keyed\): 21 B in 1 object$/m,
+    /^ {2}state of count \(n\): 21 B in 1 object$/m,
     /^ {2}transaction out@9 of writer 0: 22 B in 1 object$/m,
   ])
     expect(shown).toMatch(line);

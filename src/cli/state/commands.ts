@@ -1,0 +1,217 @@
+/** `tidemark state ls|get|dump`: what the states of a job hold, in a checkpoint or a savepoint. */
+import type { Command } from "commander";
+import { stateObjects } from "../../checkpoint/storage.ts";
+import { RequestRefusedError } from "../../errors.ts";
+import type { Key } from "../../state/descriptor.ts";
+import { keyGroupOf } from "../../state/key-groups.ts";
+import { addClientOptions, type ClientFlags, checkJobName, print, withView } from "../commands/client.ts";
+import { wholeNumber } from "../options.ts";
+import { writeMessage } from "../output/advice.ts";
+import { exitCodeHelp } from "../output/report-error.ts";
+import { commandOutput } from "../output/stdout.ts";
+import { count, size, table } from "../output/text.ts";
+import { type CatalogEntry, catalogOf, chosen, isKeyed, type KeyedEntry } from "./catalog.ts";
+import { headerOf } from "./header.ts";
+import { keyOf, lookalikes } from "./key-argument.ts";
+import { countKeyed, keyedLines, linesOfKey, type StateLine, tablesOf, unkeyedLines } from "./lines.ts";
+import {
+  describeFrom,
+  type ReadFrom,
+  type SourceFlags,
+  type StateSource,
+  withSource,
+} from "./state-source.ts";
+import { portionsOf } from "./stored-tables.ts";
+import { toJson } from "./value-json.ts";
+
+type StateFlags = ClientFlags & SourceFlags;
+
+const outcomes = (ok: string) =>
+  exitCodeHelp(["ok", "usage", "environment", "refused", "damaged", "bug"], ok);
+
+export function stateCommands(program: Command): void {
+  const state = program
+    .command("state")
+    .description("look into the state of a job: of a retained checkpoint, or of a savepoint");
+  addSourceOptions(state.command("ls"))
+    .description("list the states of a job: operator, name, kind, how much each holds")
+    .argument("<job>", "name of the job")
+    .addHelpText("after", outcomes("listed"))
+    .action(list);
+  addSourceOptions(state.command("get"))
+    .description("show what one key has in a state, as JSON lines; without a key, state that belongs to none")
+    .argument("<job>", "name of the job")
+    .argument("<operator>", "id of the operator")
+    .argument("<state>", "name of the state")
+    .argument("[key]", `a text, or JSON: 42, true, '"42"' for the text, '{"$bigint":"42"}'`)
+    .addHelpText("after", outcomes("shown"))
+    .action(get);
+  addSourceOptions(state.command("dump"))
+    .description("write states to standard output as JSON lines, the first of which says what they are of")
+    .argument("<job>", "name of the job")
+    .argument("[operator]", "id of the operator; all if it is left out")
+    .argument("[state]", "name of the state; all of the operator if it is left out")
+    .addHelpText("after", outcomes("all of it is written"))
+    .action(dump);
+}
+
+function addSourceOptions(command: Command): Command {
+  return addClientOptions(command)
+    .option("--checkpoint <id>", "of this retained checkpoint; default the latest", wholeNumber(1))
+    .option("--savepoint <location>", "of this savepoint, as savepoint or stop has printed it");
+}
+
+/** One line of `state ls`. */
+interface StateSummary {
+  readonly operator: string;
+  readonly state: string;
+  readonly kind: CatalogEntry["kind"];
+  /** Values, entries of maps, lists, timers; of state without key the entries. */
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+async function list(job: string, flags: StateFlags): Promise<void> {
+  checkJobName(job);
+  await withView(flags, async (view) => {
+    let found: { from: ReadFrom; states: StateSummary[] } | undefined;
+    await withSource(view, job, flags, async (source) => {
+      const states: StateSummary[] = [];
+      for (const entry of catalogOf(source.plan, source.manifest))
+        states.push(await summaryOf(entry, source));
+      found = { from: source.from, states };
+    });
+    const { from, states } = found!;
+    print(flags, { job, from, states }, [`of ${describeFrom(job, from)}`, describeStates(states)].join("\n"));
+  });
+}
+
+async function summaryOf(entry: CatalogEntry, source: StateSource): Promise<StateSummary> {
+  const { operator, state, kind } = entry;
+  if (!isKeyed(entry)) {
+    const entries = entry.parts.flatMap(({ handle }) => handle.entries);
+    return { operator, state, kind, rows: entries.length, bytes: sum(entries.map((one) => one.byteLength)) };
+  }
+  const pieces = entry.handles.flatMap((handle) => handle.pieces);
+  const inline = pieces.map(({ content }) => (content instanceof Uint8Array ? content.byteLength : 0));
+  const objects = entry.handles.flatMap(stateObjects).map(({ bytes }) => bytes);
+  const rows = await countKeyed(entry, { ...optionsOf(source) });
+  return { operator, state, kind, rows, bytes: sum([...inline, ...objects]) };
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+
+const optionsOf = ({ plan: { maxParallelism }, read }: StateSource) => ({ maxParallelism, read });
+
+function describeStates(states: readonly StateSummary[]): string {
+  if (states.length === 0) return "no operator of it has state";
+  const rows = states.map((one) => [
+    ...[one.operator, one.state, one.kind],
+    ...[count(one.rows), size(one.bytes)],
+  ]);
+  return table([["OPERATOR", "STATE", "KIND", "ROWS", "SIZE"], ...rows]);
+}
+
+async function get(
+  job: string,
+  operator: string,
+  state: string,
+  argument: string | undefined,
+  flags: StateFlags,
+): Promise<void> {
+  checkJobName(job);
+  const key = argument === undefined ? undefined : keyOf(argument);
+  await withView(flags, async (view) => {
+    let found: { from: ReadFrom; lines: StateLine[] } | undefined;
+    await withSource(view, job, flags, async (source) => {
+      const entry = chosen(catalogOf(source.plan, source.manifest), job, operator, state)[0]!;
+      const lines = isKeyed(entry) ? await linesAt(entry, needed(entry, key), source) : unkeyed(entry, key);
+      found = { from: source.from, lines };
+    });
+    const { from, lines } = found!;
+    for (const line of lines) commandOutput.writeAsIs(textOf({ job, from, ...line }));
+  });
+}
+
+function needed({ operator, state }: CatalogEntry, key: Key | undefined): Key {
+  if (key !== undefined) return key;
+  throw new RequestRefusedError(
+    `state "${state}" of operator ${operator} belongs to keys: name one, or write all of it with "tidemark state dump"`,
+  );
+}
+
+function unkeyed(entry: Exclude<CatalogEntry, KeyedEntry>, key: Key | undefined): StateLine[] {
+  if (key === undefined) return [...unkeyedLines(entry)];
+  throw new RequestRefusedError(
+    `state "${entry.state}" of operator ${entry.operator} belongs to no key (${entry.kind}): leave the key out`,
+  );
+}
+
+/** @throws RequestRefusedError when the key has nothing there, naming keys that look alike */
+async function linesAt(entry: KeyedEntry, key: Key, source: StateSource): Promise<StateLine[]> {
+  const lines = await linesOf(entry, key, source);
+  if (lines.length > 0) return lines;
+  const { operator, state } = entry;
+  for (const other of lookalikes(key))
+    if ((await linesOf(entry, other, source)).length > 0)
+      throw new RequestRefusedError(
+        `state "${state}" of operator ${operator} has nothing for this key, a ${typeof key}, and something for the ${typeof other} that looks like it: give '${JSON.stringify(toJson(other))}'`,
+      );
+  throw new RequestRefusedError(
+    `state "${state}" of operator ${operator} has nothing for this key (of ${describeFrom(source.job, source.from)})`,
+  );
+}
+
+async function linesOf(entry: KeyedEntry, key: Key, source: StateSource): Promise<StateLine[]> {
+  const group = keyGroupOf(key, source.plan.maxParallelism);
+  const options = {
+    ...optionsOf(source),
+    operator: entry.operator,
+    keyGroups: { first: group, last: group },
+  };
+  const lines: StateLine[] = [];
+  for await (const portion of portionsOf(tablesOf(entry), options))
+    lines.push(...linesOfKey(entry, portion, key));
+  return lines;
+}
+
+async function dump(
+  job: string,
+  operator: string | undefined,
+  state: string | undefined,
+  flags: StateFlags,
+): Promise<void> {
+  checkJobName(job);
+  await withView(flags, async (view) => {
+    let hasBegun = false;
+    const look = async (source: StateSource) => {
+      const entries = chosen(catalogOf(source.plan, source.manifest), job, operator, state);
+      writeMessage(`state of ${describeFrom(job, source.from)}`);
+      hasBegun = true;
+      commandOutput.writeAsIs(textOf(headerOf(source)));
+      tellLeftOut(source);
+      for (const entry of entries) {
+        const lines = isKeyed(entry) ? keyedLines(entry, optionsOf(source)) : unkeyedLines(entry);
+        for await (const line of lines) {
+          commandOutput.writeAsIs(textOf(line));
+          if (commandOutput.isBehind) await commandOutput.room();
+          if (commandOutput.isOver) return;
+        }
+      }
+    };
+    await withSource(view, job, flags, look, () => !hasBegun);
+  });
+}
+
+/** Data of the user's: whatever looks like a command in it stays as it is. */
+const textOf = (line: unknown): string => `${JSON.stringify(line)}\n`;
+
+/** What a checkpoint holds beside states is not written: who reads the lines must not think that it was nothing. */
+function tellLeftOut({ manifest: { subtasks } }: StateSource): void {
+  const records = sum(subtasks.flatMap(({ channels }) => channels.map((one) => one.records)));
+  const transactions = sum(subtasks.map((subtask) => subtask.transactions.length));
+  if (records > 0)
+    writeMessage(`warning: ${count(records)} records that lay in channels are not among the lines`);
+  if (transactions > 0)
+    writeMessage(`warning: ${count(transactions)} uncommitted transactions of sinks are not among the lines`);
+}
