@@ -82,7 +82,7 @@ export interface OperatorStateHandle {
   readonly subtaskIndex: number;
   /** The other subtasks whose entries are the same: of `broadcast` in a manifest only, which has them once (P100). */
   readonly equalIn?: readonly number[] | undefined;
-  /** Each one a value of formats/codec.ts. */
+  /** Each one a value: of the engine as formats/codec.ts writes it, of users as state/snapshot/codec.ts does. */
   readonly entries: readonly Uint8Array[];
 }
 

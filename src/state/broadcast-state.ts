@@ -11,11 +11,11 @@
  * Flink: BroadcastState.
  */
 import { ConfigurationError, ValueRefusedError } from "../errors.ts";
-import { decodeValue, encodeValue } from "../formats/codec.ts";
 import { describeValue } from "./described.ts";
 import type { MapKey } from "./descriptor.ts";
 import { freezePlain } from "./frozen.ts";
 import { isCarried, refuseValue } from "./plain-value.ts";
+import { decodeEntry, encodeEntry } from "./snapshot/codec.ts";
 
 declare const held: unique symbol;
 
@@ -143,7 +143,7 @@ export class BroadcastMap implements BroadcastState<MapKey, unknown> {
   encoded(): readonly Uint8Array[] {
     const all: Uint8Array[] = [];
     for (const [key, entry] of this.#entries) {
-      entry.encoded ??= encodeValue([key, entry.value]);
+      entry.encoded ??= encodeEntry([key, entry.value]);
       all.push(entry.encoded);
     }
     return all;
@@ -151,7 +151,7 @@ export class BroadcastMap implements BroadcastState<MapKey, unknown> {
 
   restore(entries: readonly Uint8Array[]): void {
     for (const encoded of entries) {
-      const [key, value] = decodeValue(encoded) as [MapKey, unknown];
+      const [key, value] = decodeEntry(encoded) as [MapKey, unknown];
       if (this.#checks) freezePlain(value);
       this.#entries.set(key, { value, encoded });
     }

@@ -12,11 +12,11 @@
  */
 import type { Distribution } from "../../machines/protocol.ts";
 import { ConfigurationError, ObjectCorruptError, ValueRefusedError } from "../errors.ts";
-import { decodeValue, encodeValue } from "../formats/codec.ts";
 import { BroadcastMap, type BroadcastStateDescriptor } from "./broadcast-state.ts";
 import type { MapKey } from "./descriptor.ts";
 import { freezePlain } from "./frozen.ts";
 import { isCarried, refuseValue } from "./plain-value.ts";
+import { decodeEntry, encodeEntry } from "./snapshot/codec.ts";
 
 declare const held: unique symbol;
 
@@ -153,7 +153,7 @@ export class OperatorState {
       this.#states.get(state)?.restore(entries);
     } catch (cause) {
       const place = `state "${state}" of operator "${this.#operator}"`;
-      throw new ObjectCorruptError(place, `${place} cannot be read: it is no msgpack`, { cause });
+      throw new ObjectCorruptError(place, `${place} cannot be read: its entries are no values`, { cause });
     }
   }
 
@@ -215,13 +215,13 @@ class EntryList implements OperatorListState<unknown> {
 
   encoded(): readonly Uint8Array[] {
     for (let i = this.#entries.length; i < this.#values.length; i++)
-      this.#entries.push(encodeValue(this.#values[i]));
+      this.#entries.push(encodeEntry(this.#values[i]));
     return this.#entries.slice();
   }
 
   restore(entries: readonly Uint8Array[]): void {
     for (const entry of entries) {
-      const value: unknown = decodeValue(entry);
+      const value: unknown = decodeEntry(entry);
       if (this.#checks) freezePlain(value);
       this.#values.push(value);
     }

@@ -1,11 +1,11 @@
 /** States as lines of JSON, one for each value, entry, list, timer, split: what `tidemark state` prints. */
 import type { SubtaskName } from "../../../machines/protocol.ts";
-import { decodeValue } from "../../formats/codec.ts";
 import type { Namespace, StateTable } from "../../state/contract.ts";
 import { ABSENT } from "../../state/contract.ts";
 import type { Key, ListState } from "../../state/descriptor.ts";
 import { stateKinds } from "../../state/handles/kinds.ts";
 import type { HeapBackend } from "../../state/heap/backend.ts";
+import { decodeEntry } from "../../state/snapshot/codec.ts";
 import { timerIn } from "../../state/timers/row-namespace.ts";
 import type { KeyedEntry, UnkeyedEntry } from "./catalog.ts";
 import { type Portion, portionsOf, type TablesOptions, type TableToRead } from "./stored-tables.ts";
@@ -134,7 +134,7 @@ export function* unkeyedLines({
   for (const { subtask, handle } of parts) {
     const line = { operator, state, subtask };
     for (const stored of handle.entries) {
-      const value = decodeValue(stored);
+      const value = decodeEntry(stored);
       if (kind !== "broadcast") yield { ...line, value: toJson(value) };
       else {
         const [entry, held] = value as readonly [unknown, unknown];
