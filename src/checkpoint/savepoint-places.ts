@@ -18,10 +18,12 @@ export class SavepointPlaces {
   /** undefined: anywhere. */
   readonly #directories: readonly string[] | undefined;
   readonly #buckets: readonly string[];
+  readonly #locations: readonly string[];
   readonly #described: string;
 
   /**
-   * @param roots absolute paths, file: URLs and `nats:<bucket>`; null: savepoints may be anywhere
+   * @param roots absolute paths, file: URLs, `nats:<bucket>` and `s3://<bucket>/<prefix>`; null: savepoints may be
+   *   anywhere
    * @throws ConfigurationError for what is no root
    */
   constructor(roots: readonly string[] | null) {
@@ -29,9 +31,11 @@ export class SavepointPlaces {
     const directories = places.flatMap((place) => ("directory" in place ? [resolve(place.directory)] : []));
     this.#directories = roots === null ? undefined : directories;
     this.#buckets = places.flatMap((place) => ("bucket" in place ? [place.bucket] : []));
+    this.#locations = places.flatMap((place) => ("location" in place ? [place.location] : []));
     this.#described = [
       ...directories.map((each) => `below ${each}`),
       ...this.#buckets.map((each) => `in nats:${each}`),
+      ...this.#locations.map((each) => `below ${each}`),
     ].join(", ");
   }
 
@@ -45,6 +49,10 @@ export class SavepointPlaces {
       const place = parseRoot(root);
       if (this.#directories === undefined) return null;
       if ("bucket" in place) return this.#buckets.includes(place.bucket) ? null : this.#notThere(root);
+      if ("location" in place) {
+        const isThere = this.#locations.some((each) => `${place.location}/`.startsWith(`${each}/`));
+        return isThere ? null : this.#notThere(root);
+      }
       return isBelow(this.#directories, resolve(place.directory)) ? null : this.#notThere(root);
     } catch (error) {
       if (error instanceof ConfigurationError) return error.message;

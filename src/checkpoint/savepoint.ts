@@ -8,8 +8,8 @@
  * SP1  A savepoint names only objects of its own: also what pending transactions have staged is copied (P15).
  * SP2  Its metadata is written last, under a name that holds its digest: what can be found is complete and unchanged.
  *
- * A location is `<root>/<name>`. The root is a directory (a path or a file: URL) or `nats:<bucket>`, a JetStream object
- * store. Below the name: `metadata.<sha256>` and the numbered objects.
+ * A location is `<root>/<name>`. The root is a directory (a path or a file: URL), `nats:<bucket>`, a JetStream object
+ * store, or `s3://<bucket>/<prefix>`. Below the name: `metadata.<sha256>` and the numbered objects.
  */
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -42,7 +42,14 @@ export function savepointLocation(
   return `${root.replace(/\/+$/, "")}/${of.job}-savepoint-${of.checkpointId}-${of.incarnation.slice(0, 8)}`;
 }
 
-export type SavepointRoot = { readonly bucket: string } | { readonly directory: string };
+export type SavepointRoot =
+  | { readonly bucket: string }
+  | { readonly directory: string }
+  /** "s3://bucket/prefix" */
+  | { readonly location: string };
+
+/** No part of the prefix is empty or leads elsewhere. */
+const S3_ROOT = /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/(?!\.{1,2}(\/|$))[^/]+)*$/;
 
 /** The longest path that a system takes, and no more than a record may hold of it. */
 const ROOT_CHARS_MAX = 1024;
@@ -59,11 +66,18 @@ export function parseRoot(root: string): SavepointRoot {
     if (/^[A-Za-z0-9_-]+$/.test(bucket)) return { bucket };
     throw new ConfigurationError("savepoint", `"${root}": "${bucket}" cannot be the name of a bucket`);
   }
+  if (root.startsWith("s3:")) {
+    if (S3_ROOT.test(root)) return { location: root };
+    throw new ConfigurationError(
+      "savepoint",
+      `"${root}" is no place on an S3 server: write s3://bucket/prefix`,
+    );
+  }
   const directory = root.startsWith("file:") ? pathOf(root) : root;
   if (isAbsolute(directory)) return { directory };
   throw new ConfigurationError(
     "savepoint",
-    `"${root}" is neither nats:<bucket> nor an absolute path: coordinator and client may run in different directories`,
+    `"${root}" is neither nats:<bucket>, s3://<bucket>/<prefix> nor an absolute path: coordinator and client may run in different directories`,
   );
 }
 

@@ -131,7 +131,7 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
       { config: storage, bucket: buckets.checkpoints, prefix },
       opening,
     ),
-    openStorage: storageOpener(nats, { replicas, maxBytes, places: savepointPlaces }),
+    openStorage: storageOpener(nats, storage, { replicas, maxBytes, places: savepointPlaces }),
     savepointPlaces,
     feed: natsEventFeed(nats, subjects),
     troubles: troublesOf(nats),
@@ -162,7 +162,7 @@ export function viewCluster(
   return {
     nats,
     subjects: createSubjects(prefix),
-    openStorage: storageOpener(nats),
+    openStorage: storageOpener(nats, storage),
     describeStorage: () => describeCheckpointStorage(nats, place),
     bus: new NatsBus(nats),
     troubles: troublesOf(nats),

@@ -168,7 +168,7 @@ export function addStorageOptions(command: Command): Command {
     )
     .option(
       "--storage <storage>",
-      'another storage of checkpoints: "./my-storage.ts", a module that opens one ' +
+      'another storage of checkpoints: "s3://bucket/prefix", or "./my-storage.ts", a module that opens one ' +
         "(env: TIDEMARK_CHECKPOINTING_STORAGE)",
     );
 }
@@ -296,9 +296,15 @@ export function connectionEnvironment(
 export function storageEnvironment(storage: StorageConfig | null): Record<string, string | undefined> {
   return {
     TIDEMARK_CHECKPOINT_DIR: undefined,
-    TIDEMARK_CHECKPOINTING_STORAGE: storage?.kind === "module" ? storage.path : storage?.kind,
+    TIDEMARK_CHECKPOINTING_STORAGE: spelt(storage),
+    TIDEMARK_CHECKPOINTING_S3_ENDPOINT: storage?.kind === "s3" ? storage.endpoint : undefined,
     TIDEMARK_CHECKPOINTING_DIRECTORY: storage?.kind === "filesystem" ? storage.directory : undefined,
   };
+}
+
+function spelt(storage: StorageConfig | null): string | undefined {
+  if (storage?.kind === "module") return storage.path;
+  return storage?.kind === "s3" ? storage.location : storage?.kind;
 }
 
 export function loggerOf(flags: ClusterFlags, role: string): Logger {

@@ -16,6 +16,8 @@ export type StorageConfig =
   | { readonly kind: "jetstream" }
   | { readonly kind: "filesystem"; readonly directory: string; readonly writeBufferBytes: number }
   | { readonly kind: "memory" }
+  /** "s3://bucket/prefix". endpoint: of a server that is named. */
+  | { readonly kind: "s3"; readonly location: string; readonly endpoint?: string }
   /** A user's own: the absolute path of its module. */
   | { readonly kind: "module"; readonly path: string };
 
@@ -146,7 +148,7 @@ export function storageOf(settings: Settings): StorageConfig | null {
   if (directory === undefined) {
     if (asked === "filesystem")
       settings.refuse("checkpointing.storage", '"filesystem" needs a checkpointing.directory');
-    return asked === undefined ? null : withoutDirectory(asked);
+    return asked === undefined ? null : withoutDirectory(settings, asked);
   }
   if (asked !== undefined && asked !== "filesystem") {
     const [of, at] = [settings.layerOf("checkpointing.directory"), settings.layerOf("checkpointing.storage")];
@@ -160,15 +162,22 @@ export function storageOf(settings: Settings): StorageConfig | null {
         "checkpointing.directory",
         `has no effect: ${settings.said("checkpointing.storage")} is "${asked}", and wins`,
       );
-      return withoutDirectory(asked);
+      return withoutDirectory(settings, asked);
     }
   }
-  settings.adjust("checkpointing.storage", "filesystem", "checkpointing.directory is set");
+  const isS3 = directory.startsWith(S3);
+  settings.adjust("checkpointing.storage", isS3 ? directory : "filesystem", "checkpointing.directory is set");
+  if (isS3) return withoutDirectory(settings, directory);
   return { kind: "filesystem", directory, writeBufferBytes };
 }
 
-function withoutDirectory(asked: string): StorageConfig {
-  return asked === "jetstream" || asked === "memory" ? { kind: asked } : { kind: "module", path: asked };
+const S3 = "s3://";
+
+function withoutDirectory(settings: Settings, asked: string): StorageConfig {
+  if (asked === "jetstream" || asked === "memory") return { kind: asked };
+  if (!asked.startsWith(S3)) return { kind: "module", path: asked };
+  const endpoint = settings.get("checkpointing.s3Endpoint");
+  return { kind: "s3", location: asked, ...(endpoint === undefined ? {} : { endpoint }) };
 }
 
 /** What goes into the manifest is never written in pieces, so a smaller buffer would have no use. */

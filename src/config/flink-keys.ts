@@ -38,6 +38,7 @@ export const flinkSpellings: { readonly [Key in OptionKey]?: readonly string[] }
     "state.savepoints.dir",
     "savepoints.state.backend.fs.dir",
   ],
+  "checkpointing.s3Endpoint": ["s3.endpoint", "fs.s3a.endpoint"],
   "checkpointing.inlineThreshold": [
     "execution.checkpointing.data-inline-threshold",
     "state.storage.fs.memory-threshold",

@@ -100,6 +100,7 @@ function isOption(key: string): key is OptionKey {
 const paths: ReadonlySet<OptionKey> = new Set([
   "checkpointing.directory",
   "checkpointing.savepointDirectory",
+  "checkpointing.s3Endpoint",
 ]);
 
 /** Files, environment and flags are text; a number or a truth in it is meant as one. */

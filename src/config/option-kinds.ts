@@ -144,7 +144,7 @@ export function orNone<Value>(word: string, kind: Kind<Value>): Kind<Value | nul
   };
 }
 
-/** Made absolute, because it travels to processes that work elsewhere. */
+/** A directory, made absolute, because it travels to processes that work elsewhere; or a place on an S3 server. */
 export const directory: Kind<string> = {
   check: z.unknown().transform((input, context): string => {
     const reading = readDirectory(input);
@@ -152,7 +152,7 @@ export const directory: Kind<string> = {
     context.addIssue({ code: "custom", message: reading.problem });
     return z.NEVER;
   }),
-  limits: "path, or file:// URI",
+  limits: "path, file:// or s3:// URI",
   format: String,
 };
 
@@ -164,7 +164,7 @@ export type StorageWord = (typeof storageWords)[number];
 const STORAGE_CLASS =
   /^org\.apache\.flink\.runtime\.state\.storage\.(FileSystem|JobManager)CheckpointStorage(Factory)?$/;
 
-/** A word, or the path of a module, made absolute. */
+/** A word, a place on an S3 server, or the path of a module, made absolute. */
 export const storage: Kind<string> = {
   check: z.unknown().transform((input, context): string => {
     const reading = readStorage(input);
@@ -172,7 +172,7 @@ export const storage: Kind<string> = {
     context.addIssue({ code: "custom", message: reading.problem });
     return z.NEVER;
   }),
-  limits: [...storageWords, "./module.ts"].join(", "),
+  limits: [...storageWords, "s3://bucket/prefix", "./module.ts"].join(", "),
   format: String,
 };
 
@@ -180,7 +180,7 @@ type Read = { readonly value: string } | { readonly problem: string };
 
 function readStorage(input: unknown): Read {
   const words = storageWords.map((word) => `"${word}"`).join(" or ");
-  const problem = `must be ${words}, or a module such as "./my-storage.ts", got ${show(input)}`;
+  const problem = `must be ${words}, "s3://bucket/prefix", or a module such as "./my-storage.ts", got ${show(input)}`;
   if (typeof input !== "string") return { problem };
   const text = input.trim();
   const ofFlink = STORAGE_CLASS.exec(text)?.[1];
@@ -188,6 +188,7 @@ function readStorage(input: unknown): Read {
   if (word === "jobmanager") return { value: "memory" };
   if (storageWords.some((each) => each === word)) return { value: word };
   const scheme = schemeOf(text);
+  if (isS3(scheme)) return readS3(text);
   if (scheme !== undefined && scheme !== "file")
     return {
       problem: `${problem}; mount it, and give the directory where it is mounted as checkpointing.directory`,
@@ -195,6 +196,38 @@ function readStorage(input: unknown): Read {
   // A word with a letter wrong is no module: a path begins as one.
   return /^(\.{1,2}[/\\]|file:)/.test(text) || isAbsolute(text) ? readDirectory(text) : { problem };
 }
+
+/** Flink's names of its three clients for S3 come to the same. */
+function isS3(scheme: string | undefined): boolean {
+  return scheme !== undefined && /^s3[anp]?$/.test(scheme);
+}
+
+/** One spelling for each place, without a slash at the end. */
+function readS3(text: string): Read {
+  const [, bucket = "", path = ""] = /^[^:]+:\/\/([^/]*)\/?(.*)$/.exec(text) ?? [];
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
+    return {
+      problem: `${show(bucket)} cannot be the name of an S3 bucket, got ${show(text)}; write s3://bucket/prefix`,
+    };
+  const parts = path.replace(/\/+$/, "").split("/");
+  if (parts.length > 1 && parts.some((part) => /^\.{0,2}$/.test(part)))
+    return { problem: `${show(text)} has a part that is empty or leads elsewhere; write s3://bucket/prefix` };
+  return { value: ["s3:/", bucket, ...parts.filter((part) => part !== "")].join("/") };
+}
+
+/** Where a server that speaks HTTP is. */
+export const httpUrl: Kind<string> = {
+  check: z.unknown().transform((input, context): string => {
+    if (typeof input === "string" && /^https?:\/\/[^/]+/i.test(input)) return input;
+    context.addIssue({
+      code: "custom",
+      message: `must be a URL like http://127.0.0.1:9000, got ${show(input)}`,
+    });
+    return z.NEVER;
+  }),
+  limits: "http:// or https:// URL",
+  format: String,
+};
 
 function schemeOf(text: string): string | undefined {
   return /^([a-z][\w+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
@@ -205,9 +238,10 @@ function readDirectory(input: unknown): Read {
   if (input.trim() === "") return { problem: "must not be empty" };
   const scheme = schemeOf(input);
   if (scheme === undefined) return { value: resolve(input.replace(/^file:/, "")) };
+  if (isS3(scheme)) return readS3(input.trim());
   if (scheme !== "file")
     return {
-      problem: `must be a directory of the file system, got ${show(input)}; mount it, and give the directory where it is mounted`,
+      problem: `must be a directory of the file system, or s3://bucket/prefix, got ${show(input)}; mount it, and give the directory where it is mounted`,
     };
   try {
     return { value: resolve(fileURLToPath(input)) };

@@ -9,6 +9,7 @@ import {
   directory,
   duration,
   fraction,
+  httpUrl,
   minusOneIsZero,
   oneOf,
   onlyYet,
@@ -49,8 +50,14 @@ export interface JobOptions {
   readonly checks?: boolean | undefined;
 }
 
-/** A storage that has a word, or the path of a module. */
-export type StoragePlace = StorageWord | `./${string}` | `../${string}` | `/${string}` | `file:${string}`;
+/** A storage that has a word, a place on an S3 server, or the path of a module. */
+export type StoragePlace =
+  | StorageWord
+  | `s3://${string}`
+  | `./${string}`
+  | `../${string}`
+  | `/${string}`
+  | `file:${string}`;
 
 /** When and how checkpoints are taken, where they are kept, and for how long. */
 export interface CheckpointingOptions {
@@ -115,15 +122,24 @@ export interface CheckpointingOptions {
   readonly preferCheckpointForRecovery?: boolean | undefined;
   /**
    * The storage of checkpoints. Default "jetstream", an object store bucket; "filesystem" when `directory` is set.
-   * "memory" is for tests. A path ("./my-storage.ts", from the working directory): the module whose default export
-   * opens one (`OpenCheckpointStorage`). A coordinator has one storage for all of its jobs, and refuses a job that asks
-   * for another one.
+   * "memory" is for tests. "s3://bucket/prefix": an S3 server, with the package `@aws-sdk/client-s3`. A path
+   * ("./my-storage.ts", from the working directory): the module whose default export opens one
+   * (`OpenCheckpointStorage`). A coordinator has one storage for all of its jobs, and refuses a job that asks for
+   * another one.
    */
   readonly storage?: StoragePlace | undefined;
-  /** Directory of the storage "filesystem", shared by all processes. No default. */
+  /**
+   * Directory of the storage "filesystem", shared by all processes, or an `s3://` place, which is the storage then. No
+   * default.
+   */
   readonly directory?: string | undefined;
   /** The directory of savepoints that name no other place. No default. */
   readonly savepointDirectory?: string | undefined;
+  /**
+   * The server of `s3://` places, when it is not Amazon's. Default: `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` of the
+   * environment, else Amazon's.
+   */
+  readonly s3Endpoint?: string | undefined;
   /** The `timeout` of savepoints. Default: `timeout`, limit 10 ms to 365 d. */
   readonly savepointTimeout?: Duration | undefined;
   /**
@@ -249,6 +265,7 @@ export const jobOptions = {
   "checkpointing.storage": derived(storage, "jetstream"),
   "checkpointing.directory": derived(directory, "none"),
   "checkpointing.savepointDirectory": derived(directory, "none"),
+  "checkpointing.s3Endpoint": derived(httpUrl, "of the environment, else Amazon's"),
   "checkpointing.savepointTimeout": derived(duration(10, YEAR), "timeout"),
   "checkpointing.readyTimeout": option(duration(10, DAY), 30 * SECOND),
   "checkpointing.inlineThreshold": option(minusOneIsZero(size(0, MIB)), 20 * KIB),

@@ -182,7 +182,7 @@ export interface SnapshotRequest {
   readonly job: string;
   readonly request: string;
   readonly kind: "checkpoint" | "savepoint";
-  /** Directory or `nats:<bucket>` for the savepoint; null: the job's `checkpointing.savepointDirectory`. */
+  /** Root of the savepoint (`OpenStorage`); null: the job's `checkpointing.savepointDirectory`. */
   readonly directory: string | null;
   /** What follows the savepoint. `drain`: sources end first, and no job goes on from it. */
   readonly followedBy: "go-on" | "stop" | "drain" | "cancel";

@@ -113,18 +113,30 @@ const matrix: {
       ["../storages/mine.mjs", resolve("../storages/mine.mjs")],
       ["/srv/mine.js", "/srv/mine.js"],
       ["file:///srv/mine.js", "/srv/mine.js"],
+      ["s3://bucket", "s3://bucket"],
+      ["s3a://bucket/jobs/checkpoints/", "s3://bucket/jobs/checkpoints"],
     ],
     refuses: [
       ...refused(
         ["s3", "jetsream", "my-storage.ts", "", true, null],
-        /must be "jetstream" or "filesystem" or "memory", or a module such as ".\/my-storage.ts", got/,
+        /must be "jetstream" or "filesystem" or "memory", "s3:\/\/bucket\/prefix", or a module such as/,
       ),
+      ["s3://Bucket/x", /"Bucket" cannot be the name of an S3 bucket, got/],
+      ["s3:///x", /"" cannot be the name of an S3 bucket, got/],
+      ["s3://bucket/a/../b", /has a part that is empty or leads elsewhere; write s3:\/\/bucket\/prefix/],
       ["hdfs://nn/c", /got "hdfs:\/\/nn\/c"; mount it, and give the directory where it is mounted/],
       ["filesystem", /"filesystem" needs a checkpointing.directory/],
     ],
   },
   directory: path(),
   savepointDirectory: path(),
+  s3Endpoint: {
+    takes: [
+      ["http://127.0.0.1:9000", "http://127.0.0.1:9000"],
+      ["https://minio.example", "https://minio.example"],
+    ],
+    refuses: refused(["127.0.0.1:9000", "", 9000, true], /must be a URL like http:\/\/127.0.0.1:9000, got/),
+  },
   inlineThreshold: {
     takes: [
       [0, 0],
@@ -231,7 +243,10 @@ function path() {
     refuses: [
       ["", /must not be empty/] as const,
       [" ", /must not be empty/] as const,
-      ["s3://bucket/checkpoints", /must be a directory of the file system/] as const,
+      [
+        "hdfs://nn/checkpoints",
+        /must be a directory .*; mount it, and give the directory where it is mounted/,
+      ] as const,
       ["file://elsewhere/checkpoints", /must be a path or a URI like/] as const,
       ...refused([1, true, null, {}], /must be the path of a directory, got/),
     ],

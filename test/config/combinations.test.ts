@@ -110,6 +110,12 @@ describe("combinations that are tolerated", () => {
       },
     },
     { options: { storage: "jetstream" }, becomes: { storage: { kind: "jetstream" } } },
+    {
+      options: { directory: "s3a://bucket/c/", s3Endpoint: "http://minio:9000" },
+      becomes: { storage: { kind: "s3", location: "s3://bucket/c", endpoint: "http://minio:9000" } },
+    },
+    { options: { storage: "s3://bucket" }, becomes: { storage: { kind: "s3", location: "s3://bucket" } } },
+    { options: { storage: "/srv/mine.js" }, becomes: { storage: { kind: "module", path: "/srv/mine.js" } } },
     { options: { storage: "memory" }, becomes: { storage: { kind: "memory" } } },
     { options: { savepointDirectory: "/s" }, becomes: { savepointDirectory: "/s", storage: null } },
   ])("$options", ({ options, becomes, warns = [] }) => {

@@ -108,6 +108,7 @@ describe("Flink's keys", () => {
     "checkpointing.storage": ["jobmanager", "memory"],
     "checkpointing.directory": ["file:///flink/checkpoints", "/flink/checkpoints"],
     "checkpointing.savepointDirectory": ["file:///flink/savepoints", "/flink/savepoints"],
+    "checkpointing.s3Endpoint": ["http://minio:9000", "http://minio:9000"],
     "checkpointing.inlineThreshold": ["20kb", 20_480],
     "checkpointing.writeBuffer": ["1 mb", 1_048_576],
     "checkpointing.iterations": ["true", "force"],
@@ -282,8 +283,9 @@ describe("what is refused names the file, the line and the key as it is written"
         "storage",
     ],
     [
-      "execution.checkpointing.dir: s3://bucket/checkpoints",
-      'execution.checkpointing.dir (from FILE:1): must be a directory of the file system, got "s3://bucket/checkpoints"; ' +
+      "execution.checkpointing.dir: hdfs://nn/checkpoints",
+      "execution.checkpointing.dir (from FILE:1): must be a directory of the file system, or s3://bucket/prefix, got " +
+        '"hdfs://nn/checkpoints"; ' +
         "mount it, and give the directory where it is mounted",
     ],
     [

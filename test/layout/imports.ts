@@ -103,6 +103,7 @@ const RULES: readonly Rule[] = [
   { files: /^src\/control\/shapes\.ts$/, mayImport: [...running, "zod"] },
   { files: /^src\/(runtime|control)\//, mayImport: running },
   { files: /^src\/nats\//, mayImport: [...contracts, "@nats-io/", "node:"] },
+  { files: /^src\/s3\//, mayImport: [...contracts, "@aws-sdk/client-s3", "node:"] },
   { files: /^src\/memory\//, mayImport: [...contracts, "node:"] },
   { files: /^src\/connectors\/(jetstream|kv)\//, mayImport: [...connecting, "src/nats/"] },
   { files: /^src\/connectors\//, mayImport: connecting },

@@ -49,7 +49,7 @@ export function coordinatorCommand(program: Command): void {
     .addOption(
       new Option(
         "--savepoint-dir <place>",
-        "write savepoints only below this directory or in this nats:<bucket>, repeatable; default: " +
+        "write savepoints only below this directory or s3:// place, or in this nats:<bucket>, repeatable; default: " +
           "checkpointing.savepointDirectory of the config file and the environment, and without it anywhere " +
           "(env: TIDEMARK_SAVEPOINT_DIR, with commas)",
       )
@@ -122,5 +122,5 @@ function listed(places = ""): string[] {
 }
 
 function absolute(place: string): string {
-  return /^(nats|file):/.test(place) ? place : resolve(place);
+  return /^(nats|file|s3):/.test(place) ? place : resolve(place);
 }

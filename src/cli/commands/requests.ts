@@ -49,7 +49,10 @@ export function requestCommands(program: Command): void {
     .description("end a job: what was decided is committed, its state is dropped")
     .argument("<job>", "name of the job")
     .option("--with-savepoint", "take a savepoint first; if that fails, the job goes on")
-    .option("--to <place>", "where the savepoint goes: a directory (an absolute path) or nats:<bucket>")
+    .option(
+      "--to <place>",
+      "where the savepoint goes: a directory (an absolute path), nats:<bucket> or s3://<bucket>/<prefix>",
+    )
     .addHelpText(
       "after",
       exitCodeHelp(

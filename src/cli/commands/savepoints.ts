@@ -40,7 +40,7 @@ interface RestoreFlags extends SubmitFlags, RestoringFlags {
 /** For a leader that tells what is open. */
 const LOOK_MS = 3000;
 const TO =
-  "directory (an absolute path) or nats:<bucket>; default: checkpointing.savepointDirectory of the job";
+  "directory (an absolute path), nats:<bucket> or s3://<bucket>/<prefix>; default: checkpointing.savepointDirectory of the job";
 
 export function savepointCommands(program: Command): void {
   addClientOptions(program.command("savepoint"))

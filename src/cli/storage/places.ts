@@ -12,6 +12,7 @@ import { ConfigurationError, EnvironmentError, StorageStalledError } from "../..
 import type { NatsEnvironment } from "../../nats/connection/environment.ts";
 import { describeBucket } from "../../nats/storage/object-bucket.ts";
 import { openNatsObjectStorage } from "../../nats/storage/object-storage.ts";
+import { openS3Storage, S3Storage } from "../../s3/s3-storage.ts";
 import { openModuleStorage } from "./module-storage.ts";
 
 /** The buckets that are made for checkpoints and savepoints. */
@@ -49,6 +50,7 @@ export async function openCheckpointStorage(
 ): Promise<CheckpointStorage> {
   checkShared(config);
   if (config?.kind === "module") return await openModuleStorage(config.path, { access: "make", prefix });
+  if (config?.kind === "s3") return await openS3Storage(config.location, config.endpoint);
   if (config?.kind !== "filesystem") return await openNatsObjectStorage(nats, { bucket, ...opening });
   const directory = await FileStorage.make(config.directory, {
     configurationKey: DIRECTORY_KEY,
@@ -72,6 +74,7 @@ export async function findCheckpointStorage(
   { config, bucket, prefix }: PlacedStorage,
 ): Promise<CheckpointStorage> {
   if (config?.kind === "module") return await openModuleStorage(config.path, { access: "find", prefix });
+  if (config?.kind === "s3") return await openS3Storage(config.location, config.endpoint);
   if (config?.kind !== "filesystem") return await openNatsObjectStorage(nats, { bucket, readOnly: true });
   const { directory } = config;
   return await FileStorage.existing(directory, {
@@ -86,17 +89,24 @@ export async function describeCheckpointStorage(
   place: PlacedStorage,
 ): Promise<string> {
   if (place.config?.kind === "filesystem") return FileStorage.describe(place.config.directory);
+  if (place.config?.kind === "s3") return S3Storage.describe(place.config.location);
   if (place.config?.kind === "module") return (await findCheckpointStorage(nats, place)).description;
   return describeBucket(place.bucket);
 }
 
-/** Opens the storage of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */
+/**
+ * Opens the storage of savepoints: a directory, as a path or a file: URL, `nats:<bucket>`, or `s3://<bucket>/<prefix>`,
+ * which is on the server of the checkpoints where these are on one.
+ */
 export function storageOpener(
   nats: NatsEnvironment,
+  checkpoints: StorageConfig | null,
   { places, ...settings }: BucketOptions & { readonly places?: SavepointPlaces } = {},
 ): OpenStorage {
   return async (root, access) => {
     const place = parseRoot(root);
+    if ("location" in place)
+      return openS3Storage(place.location, checkpoints?.kind === "s3" ? checkpoints.endpoint : undefined);
     if ("bucket" in place)
       return openNatsObjectStorage(
         nats,
