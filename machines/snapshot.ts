@@ -62,6 +62,10 @@ export interface KeyedStateHandle {
   readonly operator: string;
   readonly state: string;
   readonly keyGroups: KeyGroupRange;
+  /** The version of its values, as the user calls it. Default "1". */
+  readonly version?: string | undefined;
+  /** What has written its values. Default: the engine's own, in the version of this build. */
+  readonly serializer?: string | undefined;
   readonly pieces: readonly StatePiece[];
 }
 

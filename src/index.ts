@@ -135,9 +135,11 @@ export type {
   MapKey,
   MapState,
   ReducingState,
+  StateOptions,
   ValueState,
 } from "./state/descriptor.ts";
 export { aggregatingState, listState, mapState, reducingState, valueState } from "./state/descriptor.ts";
 export type { OperatorListState } from "./state/operator-state.ts";
 export { operatorListState, operatorUnionState } from "./state/operator-state.ts";
-export type { StateOptions, TtlOptions } from "./state/ttl/time-to-live.ts";
+export type { TtlOptions } from "./state/ttl/time-to-live.ts";
+export type { StateMigrations } from "./state/versions/state-version.ts";

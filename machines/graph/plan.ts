@@ -30,6 +30,13 @@ export interface TtlPlan {
   readonly downtime: "count" | "pause";
 }
 
+/** The version of what a state holds, as its user calls it. */
+export interface VersionPlan {
+  readonly version: string;
+  /** The versions whose stored values it takes over. */
+  readonly migrates: readonly string[];
+}
+
 /** Where windows lie. Sessions tell that themselves, each for itself. */
 export type WindowBounds =
   | { readonly kind: "tumbling"; readonly sizeMs: number; readonly offsetMs: number }
@@ -84,6 +91,8 @@ export interface OperatorPlan {
   readonly stateKinds?: { readonly [state: string]: string };
   /** How long values of its states live, of those states where they do not stay. */
   readonly stateTtls?: { readonly [state: string]: TtlPlan };
+  /** The versions of states, of those that have had others than "1". */
+  readonly stateVersions?: { readonly [state: string]: VersionPlan };
   /** true: the states are the operator's own, not named by the user. */
   readonly ownStates?: true;
   /** Its windows, or the interval of its pairs, in words: their state means nothing in others. */

@@ -25,6 +25,7 @@
 import type { WindowsPlan } from "../../machines/protocol.ts";
 import { invariant } from "../errors.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
+import type { StoredVersion } from "../state/keyed-state.ts";
 import { outputsOf, type WaysOut } from "./chain-outputs.ts";
 import type { Vertex } from "./graph.ts";
 import {
@@ -71,8 +72,13 @@ export interface StateAddress {
   readonly state: string;
 }
 
+/** Where stored rows belong, and what they are. */
+export type StoredAddress = StateAddress & StoredVersion;
+
 export interface StateCut extends StateAddress {
   readonly cursor: SnapshotCursor;
+  /** The version of its values. Default "1". */
+  readonly version?: string;
 }
 
 /** The windows that an operator had when its state was cut. */
@@ -95,7 +101,7 @@ export interface Chain {
    * Called before the first record. Several restorers for one address follow each other: the pieces of a rescaled
    * state.
    */
-  restorer(address: StateAddress, source: SnapshotBytes): StateRestorer;
+  restorer(address: StoredAddress, source: SnapshotBytes): StateRestorer;
   /**
    * Opens what the users' functions need, of all operators at once; called once, when the state is restored. Rejects
    * with the first failure.
@@ -248,7 +254,10 @@ class OperatorChain implements Chain {
   snapshot(): StateCut[] {
     invariant(this.end !== "running", "keyed state was cut between two slices of the end of input");
     return this.keyed.flatMap(({ id, state }) =>
-      state.snapshot().map((named) => ({ operator: id, state: named.state, cursor: named.cursor })),
+      state.snapshot().map((named) => ({
+        ...{ operator: id, state: named.state, cursor: named.cursor },
+        version: state.versionOf(named.state),
+      })),
     );
   }
 
@@ -256,10 +265,10 @@ class OperatorChain implements Chain {
     return this.keyed.find(({ id }) => id === operator)?.state.takes(state) === true;
   }
 
-  restorer(address: StateAddress, source: SnapshotBytes): StateRestorer {
+  restorer(address: StoredAddress, source: SnapshotBytes): StateRestorer {
     const operator = this.keyed.find((candidate) => candidate.id === address.operator);
     invariant(operator !== undefined, `operator "${address.operator}" has no keyed state here`);
-    return operator.state.restorer(address.state, source);
+    return operator.state.restorer(address.state, source, address);
   }
 
   async open(opening: Pick<Opening, "clock" | "signal" | "troubles">): Promise<void> {
@@ -319,7 +328,9 @@ class OperatorChain implements Chain {
 
   restored(): Slices {
     for (const { replay } of this.operators) replay?.goOn();
-    return this.upstreamFirst(({ open }) => open.restored?.(), 1);
+    const migrations = this.upstreamFirst(({ open }) => open.state?.migrate(), 1);
+    const orders = this.upstreamFirst(({ open }) => open.restored?.(), 1);
+    return { step: () => migrations.step() || orders.step() };
   }
 
   finish(stepsAtATime = STEPS_AT_A_TIME): Slices {

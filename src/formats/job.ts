@@ -51,6 +51,7 @@ const operator = z.object({
   /** The kinds of states that the user has declared, of those that are no value states. */
   stateKinds: z.record(text, text).exactOptional(),
   stateTtls: z.record(text, ttl).exactOptional(),
+  stateVersions: z.record(text, z.object({ version: text, migrates: texts })).exactOptional(),
   operatorStates: z.record(text, distribution).exactOptional(),
   ownStates: z.literal(true).exactOptional(),
   windows: text.exactOptional(),

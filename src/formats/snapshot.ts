@@ -29,6 +29,8 @@ const keyed = z.object({
   operator: text,
   state: text,
   keyGroups,
+  version: text.optional(),
+  serializer: text.optional(),
   pieces: z.array(piece),
 });
 

@@ -14,6 +14,7 @@ import type { StateKind } from "../state/handles/kind.ts";
 import { stateKinds } from "../state/handles/kinds.ts";
 import { isOperatorState } from "../state/operator-state.ts";
 import { problemOfTtl } from "../state/ttl/time-to-live.ts";
+import { problemOfVersion } from "../state/versions/state-version.ts";
 import { checkSideOutputs } from "./functions/side-outputs.ts";
 import { checkName } from "./name.ts";
 
@@ -280,7 +281,9 @@ export function checkStates(id: string, states: unknown, option = "state"): void
     }
     checkMembers(descriptor, kind.members, what, "option", id);
     const problem =
-      kind.problemOf?.(descriptor as never) ?? problemOfTtl((descriptor as UserStateDescriptor).ttl);
+      kind.problemOf?.(descriptor as never) ??
+      problemOfTtl((descriptor as UserStateDescriptor).ttl) ??
+      problemOfVersion(descriptor as UserStateDescriptor);
     if (problem !== undefined) throw new ConfigurationError(id, `${what}: ${problem}`);
   }
   const alike = twinOf(names.map(([name]) => name));

@@ -18,6 +18,7 @@ import { isStateOfKeys } from "../dataflow/operators/windows/triggered/triggered
 import type { StateDescriptors } from "../state/descriptor.ts";
 import { type AnyOperatorStateDescriptors, distributions } from "../state/operator-state.ts";
 import { describeTtl, stateOfTimes } from "../state/ttl/time-to-live.ts";
+import { FIRST_VERSION } from "../state/versions/state-version.ts";
 import { repeatedByRestartOf } from "./repeats.ts";
 
 export type { GraphPlan };
@@ -101,7 +102,12 @@ function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedb
       transactional: sink.guarantee === "exactly-once",
     }),
     ...(loop && { feedback }),
-    ...(states && { states: Object.keys(states).sort(), ...stateKinds(states), ...stateTtls(states) }),
+    ...(states && {
+      states: Object.keys(states).sort(),
+      ...stateKinds(states),
+      ...stateTtls(states),
+      ...stateVersions(states),
+    }),
     ...(operatorStates &&
       Object.keys(operatorStates).length > 0 && { operatorStates: distributionsOf(operatorStates) }),
     ...(ownStates && { ownStates: true as const }),
@@ -123,6 +129,16 @@ function stateTtls(states: StateDescriptors): Pick<OperatorPlan, "stateTtls"> {
     descriptor.kind === "table" || descriptor.ttl === undefined ? [] : [[name, descriptor.ttl] as const],
   );
   return expiring.length === 0 ? {} : { stateTtls: Object.fromEntries(expiring.sort()) };
+}
+
+function stateVersions(states: StateDescriptors): Pick<OperatorPlan, "stateVersions"> {
+  const versioned = Object.entries(states).flatMap(([name, descriptor]) => {
+    if (descriptor.kind === "table") return [];
+    const { version = FIRST_VERSION, migrate = {} } = descriptor;
+    const migrates = Object.keys(migrate).sort();
+    return version === FIRST_VERSION && migrates.length === 0 ? [] : [[name, { version, migrates }] as const];
+  });
+  return versioned.length === 0 ? {} : { stateVersions: Object.fromEntries(versioned.sort()) };
 }
 
 /**

@@ -1,9 +1,11 @@
 /** What the user says about a piece of keyed state, and the handle that operators use. Plain data. */
 
+import { checkMembers } from "../config/members.ts";
 import { ConfigurationError } from "../errors.ts";
 import type { StateTable, TableOptions } from "./contract.ts";
 import { freeze } from "./frozen.ts";
-import { type StateOptions, ttlOf, type WithTtl } from "./ttl/time-to-live.ts";
+import { type TtlOptions, ttlOf, type WithTtl } from "./ttl/time-to-live.ts";
+import { type VersionOptions, versionOptionsOf, type WithVersion } from "./versions/state-version.ts";
 
 /**
  * Keys of keyed streams. Other types are refused with a clear error when the first record arrives. NaN is one key, and
@@ -11,7 +13,23 @@ import { type StateOptions, ttlOf, type WithTtl } from "./ttl/time-to-live.ts";
  */
 export type Key = string | number | boolean | bigint;
 
-export interface ValueStateDescriptor<T> extends WithTtl {
+export interface StateOptions extends VersionOptions {
+  /** How long values live. Default: until they are removed. */
+  readonly ttl?: TtlOptions | undefined;
+}
+
+/** What a descriptor has of its options. */
+interface WithOptions extends WithTtl, WithVersion {}
+
+const OPTIONS = ["ttl", "version", "migrate"];
+
+function optionsOf(maker: string, options: StateOptions | undefined): WithOptions {
+  if (options === undefined) return {};
+  checkMembers(options, OPTIONS, maker, "option", maker);
+  return { ...ttlOf(maker, options.ttl), ...versionOptionsOf(maker, options) };
+}
+
+export interface ValueStateDescriptor<T> extends WithOptions {
   readonly kind: "value";
   /**
    * What `get` answers for a key that was never set. It is frozen, because it is one for all keys; where it holds
@@ -28,7 +46,8 @@ export interface ValueStateDescriptor<T> extends WithTtl {
  * refused, when it is given with the option `checks`, else by the next checkpoint. undefined and null themselves are no
  * values: `initial` may be one of them, and then says that there is no value.
  *
- * @param options of all kinds of state: `{ ttl: { after: "1 h" } }` lets values expire. Default: they stay
+ * @param options of all kinds of state: `{ ttl: { after: "1 h" } }` lets values expire. Default: they stay.
+ *   `{ version: "2", migrate: { "1": (value) => ... } }` says that version 1 has stored them in another form
  * @throws ConfigurationError for options that mean nothing, and for further arguments
  */
 export function valueState<T>(
@@ -37,9 +56,9 @@ export function valueState<T>(
   ...further: readonly never[]
 ): ValueStateDescriptor<T> {
   refuseFurther("valueState(initial, options)", "the initial value and options", further);
-  const ttl = ttlOf("valueState", options);
+  const given = optionsOf("valueState", options);
   freeze(initial);
-  return { kind: "value", initial, ...ttl };
+  return { kind: "value", initial, ...given };
 }
 
 function refuseFurther(call: string, takes: string, further: readonly unknown[]): void {
@@ -50,7 +69,7 @@ function refuseFurther(call: string, takes: string, further: readonly unknown[])
 /** Carries types that nothing else of a descriptor has. */
 declare const held: unique symbol;
 
-export interface ListStateDescriptor<T> extends WithTtl {
+export interface ListStateDescriptor<T> extends WithOptions {
   readonly kind: "list";
   readonly [held]?: T;
 }
@@ -61,13 +80,13 @@ export interface ListStateDescriptor<T> extends WithTtl {
  */
 export function listState<T>(options?: StateOptions, ...further: readonly never[]): ListStateDescriptor<T> {
   refuseFurther("listState(options)", "options", further);
-  return { kind: "list", ...ttlOf("listState", options) };
+  return { kind: "list", ...optionsOf("listState", options) };
 }
 
 /** Keys of a map state. 1 and "1" are two; 0 and -0 are one, and NaN is one. */
 export type MapKey = string | number;
 
-export interface MapStateDescriptor<K extends MapKey, V> extends WithTtl {
+export interface MapStateDescriptor<K extends MapKey, V> extends WithOptions {
   readonly kind: "map";
   readonly [held]?: readonly [K, V];
 }
@@ -81,10 +100,10 @@ export function mapState<K extends MapKey, V>(
   ...further: readonly never[]
 ): MapStateDescriptor<K, V> {
   refuseFurther("mapState(options)", "options", further);
-  return { kind: "map", ...ttlOf("mapState", options) };
+  return { kind: "map", ...optionsOf("mapState", options) };
 }
 
-export interface ReducingStateDescriptor<T> extends WithTtl {
+export interface ReducingStateDescriptor<T> extends WithOptions {
   readonly kind: "reducing";
   reduce(reduced: T, value: T): T;
 }
@@ -100,7 +119,7 @@ export function reducingState<T>(
   ...further: readonly never[]
 ): ReducingStateDescriptor<T> {
   refuseFurther("reducingState(reduce, options)", "the function and options", further);
-  return { kind: "reducing", reduce, ...ttlOf("reducingState", options) };
+  return { kind: "reducing", reduce, ...optionsOf("reducingState", options) };
 }
 
 /** How values become a result by way of an accumulator. No function changes its arguments. */
@@ -112,7 +131,7 @@ export interface AggregateFunction<T, A, R> {
   merge?(a: A, b: A): A;
 }
 
-export interface AggregatingStateDescriptor<T, A, R> extends WithTtl {
+export interface AggregatingStateDescriptor<T, A, R> extends WithOptions {
   readonly kind: "aggregating";
   readonly aggregate: AggregateFunction<T, A, R>;
 }
@@ -127,7 +146,7 @@ export function aggregatingState<T, A, R>(
   ...further: readonly never[]
 ): AggregatingStateDescriptor<T, A, R> {
   refuseFurther("aggregatingState(aggregate, options)", "the functions and options", further);
-  return { kind: "aggregating", aggregate, ...ttlOf("aggregatingState", options) };
+  return { kind: "aggregating", aggregate, ...optionsOf("aggregatingState", options) };
 }
 
 /** Bare rows, for operators of the engine that keep their own order in them: windows, timers. Not for users. */

@@ -19,6 +19,8 @@ import type { Key, StateDescriptors, StateHandles } from "./descriptor.ts";
 import { type ExpiringState, type OpenState, openState } from "./handles/kinds.ts";
 import type { KeyGroupRange } from "./key-groups.ts";
 import { stateOfTimes } from "./ttl/time-to-live.ts";
+import { type MigratedState, RowMigrations } from "./versions/row-migrations.ts";
+import { FIRST_VERSION } from "./versions/state-version.ts";
 
 /** Opens the state of one operator in one subtask. */
 export type OpenBackend = (options: KeyedBackendOptions) => KeyedBackend;
@@ -28,6 +30,12 @@ export interface KeyedStateOptions<S extends StateDescriptors>
   readonly descriptors: S;
   /** What is set is looked at closely, and frozen; so `get` answers that very object. Default false. */
   readonly checks?: boolean;
+}
+
+/** What stored rows of a state are. */
+export interface StoredVersion {
+  readonly version?: string | undefined;
+  readonly keyGroups?: KeyGroupRange;
 }
 
 export class KeyedState<S extends StateDescriptors = StateDescriptors> {
@@ -45,6 +53,7 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
   beforeCut: (() => void) | undefined;
   private readonly backend: KeyedBackend;
   private readonly states: readonly OpenState[];
+  private readonly migrations: RowMigrations;
   /** The tables that were restored. */
   private readonly restored = new Set<string>();
 
@@ -53,6 +62,7 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     this.keyGroups = options.keyGroups;
     this.maxParallelism = options.maxParallelism;
     this.backend = backend;
+    this.migrations = new RowMigrations({ operator: options.operator, backend, checks });
     this.states = Object.entries(descriptors).map(([name, descriptor]) =>
       openState(name, descriptor, { backend, keyGroups: options.keyGroups, checks }),
     );
@@ -115,6 +125,11 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     this.backend.leaveCurrentKey();
   }
 
+  /** The version of what a state holds, as its user calls it. */
+  versionOf(state: string): string {
+    return this.states.find(({ name }) => name === state)?.version ?? FIRST_VERSION;
+  }
+
   /** One cursor for each state, all of the same moment. */
   snapshot(): NamedCursor[] {
     this.beforeCut?.();
@@ -126,11 +141,30 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     return this.stateNames.includes(stateOfTimes(state) ?? state);
   }
 
-  /** Times of values that have no time to live any more, or one by another clock, are passed over. */
-  restorer(state: string, source: SnapshotBytes): StateRestorer {
+  /**
+   * Times of values that have no time to live any more, or one by another clock, are passed over.
+   *
+   * @param stored the version of the values, and the key groups that they may be of. Default: version "1", all
+   */
+  restorer(
+    state: string,
+    source: SnapshotBytes,
+    { version = FIRST_VERSION, keyGroups = this.keyGroups }: StoredVersion = {},
+  ): StateRestorer {
     if (!this.stateNames.includes(state) && this.takes(state)) return { next: () => false };
     this.restored.add(state);
+    if (version !== this.versionOf(state))
+      this.migrations.add(state, this.migratedState(state), { version, keyGroups });
     return this.backend.restorer(state, source);
+  }
+
+  private migratedState(state: string): MigratedState | undefined {
+    return this.states.find(({ name }) => name === state)?.migrated;
+  }
+
+  /** All is restored: begins to migrate values that an older version of their state has stored. */
+  migrate(): { step(): boolean } {
+    return this.migrations.begin();
   }
 
   /** The expiring states are restored: puts them in order. Values that came without times begin to live now. */

@@ -3,6 +3,7 @@ import type { GraphPlan, OperatorPlan } from "../../machines/protocol.ts";
 import { ConfigurationError } from "../errors.ts";
 import { operatorsOf } from "../job/plan.ts";
 import { differences, isOfUsers } from "../job/restore/restore-plan.ts";
+import { newForms, withForm } from "../job/restore/state-versions.ts";
 import { isDroppedWindow, type WindowMigration } from "../job/restore/window-migrations.ts";
 import type { StoredVertex } from "./vertex-run.ts";
 
@@ -19,7 +20,12 @@ export function checkRestore(
 ): void {
   const stored = Object.values(vertices).flatMap(({ states, operatorStates }) => [
     ...states.map(({ bytes, ...address }) => ({ ...address, isKeyed: true, isFilled: bytes.byteLength > 0 })),
-    ...operatorStates.map((address) => ({ ...address, isKeyed: false, isFilled: false })),
+    ...operatorStates.map((address) => ({
+      ...address,
+      version: undefined,
+      isKeyed: false,
+      isFilled: false,
+    })),
   ]);
   const before = new Map(operatorsOf(plan).map((operator) => [operator.id, operator]));
   for (const operator of operatorsOf(to)) {
@@ -37,6 +43,11 @@ export function checkRestore(
     const found = {
       states: own.map(({ state }) => state),
       filled: new Set(own.filter(({ isFilled }) => isFilled).map(({ state }) => state)),
+      forms: new Map(
+        own
+          .filter(({ isFilled }) => isFilled)
+          .map(({ state, version }) => [state, withForm(newForms(), { version })] as const),
+      ),
     };
     const [problem] = [
       ...(migration?.problems ?? []),

@@ -45,6 +45,7 @@ export interface StoredVertex {
   readonly states: readonly {
     readonly operator: string;
     readonly state: string;
+    readonly version?: string;
     readonly bytes: Uint8Array;
   }[];
   readonly operatorStates: readonly OperatorStateHandle[];
@@ -186,10 +187,10 @@ export class VertexRun {
   snapshot(): StoredVertex {
     return {
       times: structuredClone(this.chain.times()),
-      states: this.chain.snapshot().map(({ operator, state, cursor }) => {
+      states: this.chain.snapshot().map(({ operator, state, cursor, version }) => {
         const chunks: Uint8Array[] = [];
         for (let chunk = cursor.next(); chunk !== undefined; chunk = cursor.next()) chunks.push(chunk.bytes);
-        return { operator, state, bytes: Buffer.concat(chunks) };
+        return { operator, state, ...(version && { version }), bytes: Buffer.concat(chunks) };
       }),
       operatorStates: operatorStateHandles(this.chain.operatorStates, 0),
       reached: this.#reached,

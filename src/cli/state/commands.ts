@@ -4,6 +4,7 @@ import { stateObjects } from "../../checkpoint/storage.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import type { Key } from "../../state/descriptor.ts";
 import { keyGroupOf } from "../../state/key-groups.ts";
+import { FIRST_VERSION } from "../../state/versions/state-version.ts";
 import { addClientOptions, type ClientFlags, checkJobName, print, withView } from "../commands/client.ts";
 import { wholeNumber } from "../options.ts";
 import { writeMessage } from "../output/advice.ts";
@@ -66,6 +67,8 @@ interface StateSummary {
   readonly operator: string;
   readonly state: string;
   readonly kind: CatalogEntry["kind"];
+  /** In which its values are stored; several where subtasks differ. Of keyed state. */
+  readonly versions?: readonly string[];
   /** Values, entries of maps, lists, timers; of state without key the entries. */
   readonly rows: number;
   readonly bytes: number;
@@ -96,7 +99,8 @@ async function summaryOf(entry: CatalogEntry, source: StateSource): Promise<Stat
   const inline = pieces.map(({ content }) => (content instanceof Uint8Array ? content.byteLength : 0));
   const objects = entry.handles.flatMap(stateObjects).map(({ bytes }) => bytes);
   const rows = await countKeyed(entry, { ...optionsOf(source) });
-  return { operator, state, kind, rows, bytes: sum([...inline, ...objects]) };
+  const versions = [...new Set(entry.handles.map(({ version = FIRST_VERSION }) => version))].sort();
+  return { operator, state, kind, versions, rows, bytes: sum([...inline, ...objects]) };
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
@@ -106,10 +110,10 @@ const optionsOf = ({ plan: { maxParallelism }, read }: StateSource) => ({ maxPar
 function describeStates(states: readonly StateSummary[]): string {
   if (states.length === 0) return "no operator of it has state";
   const rows = states.map((one) => [
-    ...[one.operator, one.state, one.kind],
+    ...[one.operator, one.state, one.kind, one.versions?.join(", ") ?? ""],
     ...[count(one.rows), size(one.bytes)],
   ]);
-  return table([["OPERATOR", "STATE", "KIND", "ROWS", "SIZE"], ...rows]);
+  return table([["OPERATOR", "STATE", "KIND", "VERSION", "ROWS", "SIZE"], ...rows]);
 }
 
 async function get(

@@ -51,18 +51,19 @@ export function actorProblems(before: ActorPlan | undefined, after: ActorPlan | 
   ];
 }
 
-/** The plan with the machines as they are now: those of a job that goes on with code that fits its actors. */
-export function withPresentMachines(plan: GraphPlan, now: GraphPlan): GraphPlan {
+/** The plan with machines and versions of states as they are now: of a job that goes on with code that fits them. */
+export function withPresentVersions(plan: GraphPlan, now: GraphPlan): GraphPlan {
   const present = new Map(
-    now.vertices.flatMap(({ operators }) => operators.map(({ id, actors }) => [id, actors])),
+    now.vertices.flatMap(({ operators }) => operators.map((operator) => [operator.id, operator] as const)),
   );
   return {
     ...plan,
     vertices: plan.vertices.map((vertex) => ({
       ...vertex,
       operators: vertex.operators.map((operator) => {
-        const actors = present.get(operator.id);
-        return actors === undefined ? operator : { ...operator, actors };
+        const { actors, stateVersions } = present.get(operator.id) ?? {};
+        const { stateVersions: _, ...rest } = operator;
+        return { ...rest, ...(actors && { actors }), ...(stateVersions && { stateVersions }) };
       }),
     })),
   };

@@ -25,6 +25,7 @@ import { changedTtls } from "./changed-ttls.ts";
 import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
 import { endsOf, hasSameEnds, unevenTimes } from "./rescaled-times.ts";
 import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
+import { formProblems, newForms, type StoredForms, withForm } from "./state-versions.ts";
 import {
   canMigrate,
   combinedRecords,
@@ -59,6 +60,8 @@ interface Stored {
   readonly states: string[];
   /** The states of keys that hold something. */
   readonly filled: Set<string>;
+  /** In what forms values of keys lie there, by state. */
+  readonly forms: Map<string, StoredForms>;
   bytes: number;
 }
 
@@ -216,7 +219,7 @@ export function differences(
   id: string,
   old: Placed,
   now: Placed,
-  { states: stored, filled }: Pick<Stored, "states" | "filled">,
+  { states: stored, filled, forms }: Pick<Stored, "states" | "filled" | "forms">,
   migration: WindowMigration | undefined,
 ): string[] {
   const found: string[] = [];
@@ -235,7 +238,7 @@ export function differences(
     );
   const { actors } = old.operator;
   found.push(...actorProblems(actors, now.operator.actors).map((problem) => `operator ${id} ${problem}`));
-  found.push(...stateDifferences(id, old, now, { states: stored, filled }));
+  found.push(...stateDifferences(id, old, now, { states: stored, filled, forms }));
   return found;
 }
 
@@ -243,7 +246,7 @@ function stateDifferences(
   id: string,
   old: Placed,
   now: Placed,
-  { states: stored, filled }: Pick<Stored, "states" | "filled">,
+  { states: stored, filled, forms }: Pick<Stored, "states" | "filled" | "forms">,
 ): string[] {
   const found: string[] = [];
   const unkeyed = now.operator.operatorStates ?? {};
@@ -279,6 +282,7 @@ function stateDifferences(
       found.push(
         `state "${state}" of operator ${id} is of kind ${is} now and was of kind ${was}: give it another name, and drop all state of the operator with --drop ${id}`,
       );
+    else found.push(...formProblems(state, forms.get(state) ?? newForms(), now.operator));
   }
   return found;
 }
@@ -313,7 +317,7 @@ function storedIn(
 ): Map<string, Stored> {
   const all = new Map<string, Stored>();
   const of = (operator: string): Stored => {
-    const known = all.get(operator) ?? { states: [], filled: new Set(), bytes: 0 };
+    const known = all.get(operator) ?? { states: [], filled: new Set(), forms: new Map(), bytes: 0 };
     all.set(operator, known);
     return known;
   };
@@ -325,7 +329,10 @@ function storedIn(
         (state.kind === "keyed" && isOfUsers(state.state)) ||
         plan.get(state.operator)?.operator.operatorStates?.[state.state] !== undefined;
       if (isUsers && !stored.states.includes(state.state)) stored.states.push(state.state);
-      if (state.kind === "keyed" && state.pieces.length > 0) stored.filled.add(state.state);
+      if (state.kind === "keyed" && state.pieces.length > 0) {
+        stored.filled.add(state.state);
+        stored.forms.set(state.state, withForm(stored.forms.get(state.state) ?? newForms(), state));
+      }
       stored.bytes += stateObjects(state).reduce((sum, object) => sum + object.bytes, 0);
     }
     for (const { sink, staged } of transactions)

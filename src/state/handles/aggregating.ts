@@ -13,14 +13,14 @@ import type { StateHandle, StateKind } from "./kind.ts";
 
 export const reducingKind: StateKind<ReducingStateDescriptor<unknown>> = {
   maker: "reducingState(reduce)",
-  members: ["kind", "reduce", "ttl"],
+  members: ["kind", "reduce", "ttl", "version", "migrate"],
   problemOf: ({ reduce }) => problemOfFunction("reduce", reduce),
   open: (table, { reduce }, checks) => new ReducingHandle(table, reduce, checks),
 };
 
 export const aggregatingKind: StateKind<AggregatingStateDescriptor<unknown, unknown, unknown>> = {
   maker: "aggregatingState({ createAccumulator, add, getResult })",
-  members: ["kind", "aggregate", "ttl"],
+  members: ["kind", "aggregate", "ttl", "version", "migrate"],
   problemOf({ aggregate }) {
     if (typeof aggregate !== "object" || aggregate === null)
       return `aggregatingState takes an object of functions, got ${describeOption(aggregate)}`;

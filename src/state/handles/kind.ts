@@ -22,6 +22,8 @@ export interface StateKind<D> {
   open(table: KeyRows, descriptor: D, checks: boolean): StateHandle;
   /** Where values have a time to live, if that takes another handle: one whose rows are all made by `append`. */
   openAppending?(rows: ExpiringRows, checks: boolean): StateHandle;
+  /** Migrates what a row holds, where `open` was called. Default: it holds one value. `migrate` takes one argument. */
+  migrateRow?(value: unknown, namespace: Namespace, migrate: (value: unknown) => unknown): unknown;
   /** What the user is told of a row that has expired. Default: its value, for the key alone. */
   expired?(descriptor: D, namespace: Namespace, value: unknown): ExpiredRow;
 }

@@ -8,6 +8,7 @@ import type { StateDescriptor, UserStateDescriptor } from "../descriptor.ts";
 import type { KeyGroupRange } from "../key-groups.ts";
 import { ExpiringRows } from "../ttl/expiring-rows.ts";
 import { timesTableOf } from "../ttl/time-to-live.ts";
+import type { MigratedState } from "../versions/row-migrations.ts";
 import { aggregatingKind, reducingKind } from "./aggregating.ts";
 import type { ExpiredRow, StateHandle, StateKind } from "./kind.ts";
 import { listKind } from "./list.ts";
@@ -32,6 +33,9 @@ export interface OpenState {
   readonly handle: StateHandle | undefined;
   /** undefined: its values have no time to live. */
   readonly expiring?: ExpiringState;
+  /** Set where the user has named one. */
+  readonly version?: string;
+  readonly migrated?: MigratedState;
 }
 
 /** A state whose values have a time to live. */
@@ -63,7 +67,14 @@ export function openState(
   const isAppended = ttl !== undefined && kind.openAppending !== undefined;
   const tableOptions = isAppended ? { listsNamespaces: true } : kind.tableOptions;
   const table = backend.openTable(name, tableOptions);
-  if (ttl === undefined) return { name, table, handle: kind.open(table, descriptor as never, checks) };
+  const { version, migrate } = descriptor;
+  const row = (isAppended ? undefined : kind.migrateRow) ?? ((value, _, one) => one(value));
+  const versioned = {
+    ...(version !== undefined && { version }),
+    ...(migrate !== undefined && { migrated: { name, table, migrate, row } }),
+  };
+  if (ttl === undefined)
+    return { name, table, handle: kind.open(table, descriptor as never, checks), ...versioned };
   const timesTable = timesTableOf(name, ttl);
   const times = backend.openTable(timesTable);
   const { listsNamespaces } = tableOptions ?? {};
@@ -72,6 +83,7 @@ export function openState(
   return {
     name,
     table,
+    ...versioned,
     handle: kind.openAppending?.(rows, checks) ?? kind.open(rows, descriptor as never, checks),
     expiring: {
       name,

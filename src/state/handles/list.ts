@@ -13,9 +13,13 @@ import type { StateHandle, StateKind } from "./kind.ts";
 
 export const listKind: StateKind<ListStateDescriptor<unknown>> = {
   maker: "listState()",
-  members: ["kind", "ttl"],
+  members: ["kind", "ttl", "version", "migrate"],
   open: (table, _, checks) => new ListHandle(table, checks),
   openAppending: (rows, checks) => new ExpiringList(rows, checks),
+  migrateRow(value, namespace, migrate) {
+    const row = value as readonly unknown[];
+    return namespace === undefined ? [row[0], ...row.slice(1).map(migrate)] : row.map(migrate);
+  },
 };
 
 const PIECE = 32;

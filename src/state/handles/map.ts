@@ -12,7 +12,7 @@ import type { StateHandle, StateKind } from "./kind.ts";
 
 export const mapKind: StateKind<MapStateDescriptor<MapKey, unknown>> = {
   maker: "mapState()",
-  members: ["kind", "ttl"],
+  members: ["kind", "ttl", "version", "migrate"],
   tableOptions: { listsNamespaces: true },
   open: (table, _, checks) => new MapHandle(table, checks),
   expired: (_, namespace, value) => ({ value, entry: namespace }),

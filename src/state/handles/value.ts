@@ -8,7 +8,7 @@ import type { StateHandle, StateKind } from "./kind.ts";
 
 export const valueKind: StateKind<ValueStateDescriptor<unknown>> = {
   maker: "valueState(initial)",
-  members: ["kind", "initial", "ttl"],
+  members: ["kind", "initial", "ttl", "version", "migrate"],
   problemOf({ initial }) {
     const refusal = refusalIn(initial);
     return refusal && `its initial value cannot be stored: ${refusal}`;

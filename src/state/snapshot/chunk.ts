@@ -80,6 +80,8 @@ const GROUP_BYTES = 8;
  * The serializer of values: this file with codec.ts and columns.ts. A change of what their bytes mean is a new version.
  */
 const SERIALIZER = { name: "tidemark.plain", version: 1 } as const;
+/** As manifests name it. */
+export const SERIALIZER_IN_WORDS = `${SERIALIZER.name} ${SERIALIZER.version}`;
 const SERIALIZER_NAME = Buffer.from(SERIALIZER.name, "latin1");
 const GROUPS_AT = HEADER_BYTES + SERIALIZER_NAME.length;
 

@@ -30,11 +30,6 @@ export interface TtlOptions {
   readonly downtime?: "count" | "pause" | undefined;
 }
 
-export interface StateOptions {
-  /** How long values live. Default: until they are removed. */
-  readonly ttl?: TtlOptions | undefined;
-}
-
 export interface TimeToLive {
   readonly afterMs: number;
   readonly time: TtlTime;
@@ -42,7 +37,7 @@ export interface TimeToLive {
   readonly downtime: "count" | "pause";
 }
 
-/** What a descriptor has of its options. */
+/** What a descriptor has of it. */
 export interface WithTtl {
   readonly ttl?: TimeToLive;
 }
@@ -51,10 +46,7 @@ export interface WithTtl {
  * @param maker the function that the options were given to: "valueState"
  * @throws ConfigurationError
  */
-export function ttlOf(maker: string, options: unknown): WithTtl {
-  if (options === undefined) return {};
-  checkMembers(options, ["ttl"], maker, "option", maker);
-  const { ttl } = options as { readonly ttl?: unknown };
+export function ttlOf(maker: string, ttl: unknown): WithTtl {
   if (ttl === undefined) return {};
   const what = `${maker}: ttl`;
   checkMembers(ttl, ["after", "time", "updateOn", "downtime"], what, "option", maker);

@@ -11,8 +11,9 @@ import { isTombstone } from "../../../../machines/record.ts";
 import type { JobSubmission } from "../../../control/messages.ts";
 import { asDecided } from "../../../dataflow/source.ts";
 import { layoutDifferences, machineDifferences, planDifferences } from "../../../job/fingerprint.ts";
-import { withPresentMachines } from "../../../job/machines/shape.ts";
+import { withPresentVersions } from "../../../job/machines/shape.ts";
 import { exchangedInputs, newSplits } from "../../../job/restore/restored-splits.ts";
+import { versionDifferences } from "../../../job/restore/state-versions.ts";
 import { shellCommand } from "../../../shell-command.ts";
 import { cutShort } from "../report/unfinished.ts";
 
@@ -222,6 +223,7 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       : planDifferences(existing.plan, submission.plan)),
     ...parallelismDifferences(existing, submission),
     ...machineDifferences(existing.plan, submission.plan),
+    ...versionDifferences(existing.plan, submission.plan),
   ];
   if (differences.length > 0)
     return {
@@ -250,7 +252,7 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
   return {
     record: {
       ...existing,
-      plan: withPresentMachines(existing.plan, submission.plan),
+      plan: withPresentVersions(existing.plan, submission.plan),
       submissionId: submission.submissionId,
       codeFingerprint: submission.codeFingerprint,
       codeListing: submission.codeListing,

@@ -1,7 +1,7 @@
 /** Loads the keyed state of one subtask from what its manifest names, in slices, so that the process stays alive. */
 import type { ObjectHandle, StateHandle } from "../../../../machines/protocol.ts";
 import { type Clock, nextTurn } from "../../../clock.ts";
-import type { Chain } from "../../../dataflow/chain.ts";
+import type { Chain, StoredAddress } from "../../../dataflow/chain.ts";
 
 const SLICE_MS = 4;
 
@@ -25,7 +25,7 @@ export async function restoreKeyedState(
 
 async function load(
   chain: Chain,
-  address: { readonly operator: string; readonly state: string },
+  address: StoredAddress,
   source: { readonly object: string; readonly bytes: Uint8Array },
   clock: Clock,
 ): Promise<void> {

@@ -19,7 +19,9 @@ import type {
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
 import type { Clock } from "../../../clock.ts";
 import type { StateCut } from "../../../dataflow/chain.ts";
+import { SERIALIZER_IN_WORDS } from "../../../state/snapshot/chunk.ts";
 import { SegmentIndex } from "../../../state/snapshot/segments.ts";
+import { FIRST_VERSION } from "../../../state/versions/state-version.ts";
 import { newLife } from "../../life.ts";
 
 /** Objects stay small enough to be read in one piece. */
@@ -146,6 +148,8 @@ export class SnapshotUpload {
       operator: cut.operator,
       state: cut.state,
       keyGroups: this.#options.keyGroups,
+      ...(cut.version !== undefined && cut.version !== FIRST_VERSION && { version: cut.version }),
+      serializer: SERIALIZER_IN_WORDS,
     } as const;
     this.#states.push({ ...handle, pieces: piecesInline(small, inlineSegments) });
     const finished = Promise.all(uploads).then((objects) => {
