@@ -50,7 +50,7 @@ import { Coordinator } from "../runtime/leader/coordinator.ts";
 import type { OwnJob } from "../runtime/leader/coordinator-options.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
-import { Worker } from "../runtime/worker/worker.ts";
+import { Worker, type WorkerOptions } from "../runtime/worker/worker.ts";
 import {
   describeCheckpointStorage,
   findCheckpointStorage,
@@ -319,7 +319,7 @@ async function provide(graph: JobGraph, environment: ConnectorEnvironment): Prom
   }
 }
 
-export interface WorkerAssembly {
+export interface WorkerAssembly extends Pick<WorkerOptions, "backends"> {
   readonly slots: number;
   readonly logger: Logger;
   readonly timings?: Partial<Timings>;

@@ -57,6 +57,9 @@ export const flinkSpellings: { readonly [Key in OptionKey]?: readonly string[] }
     "state.backend.local-recovery",
   ],
   "checkpointing.async": ["state.backend.async"],
+  // "state.backend" is Flink's older name, and ours.
+  "state.backend": ["state.backend.type"],
+  "state.directory": ["state.backend.rocksdb.localdir"],
   "restart.strategy": ["restart-strategy.type", "restart-strategy"],
   "restart.initialBackoff": ["restart-strategy.exponential-delay.initial-backoff"],
   "restart.maxBackoff": ["restart-strategy.exponential-delay.max-backoff"],
@@ -76,25 +79,18 @@ const keyOf: ReadonlyMap<string, OptionKey> = new Map(
   ),
 );
 
-/** Keys without an option of ours: the one value, if any, that says what the engine does anyway. */
-const withoutOption: Readonly<Record<string, { readonly allowed?: string; readonly because: string }>> = {
-  "state.backend.type": { allowed: "hashmap", because: 'state is kept in memory, as by "hashmap"' },
-  "state.backend": { allowed: "hashmap", because: 'state is kept in memory, as by "hashmap"' },
-  "execution.checkpointing.local-backup.dirs": {
-    because: "state is restored from the checkpoint storage",
-  },
-  "taskmanager.state.local.root-dirs": { because: "state is restored from the checkpoint storage" },
-  "execution.checkpointing.interval-during-backlog": {
-    because: "the interval is the same whether a source lags behind or not",
-  },
+/** Keys without an option of ours, and why. */
+const withoutOption: Readonly<Record<string, string>> = {
+  "execution.checkpointing.local-backup.dirs": "state is restored from the checkpoint storage",
+  "taskmanager.state.local.root-dirs": "state is restored from the checkpoint storage",
+  "execution.checkpointing.interval-during-backlog":
+    "the interval is the same whether a source lags behind or not",
 };
 
 export const flinkKeys: readonly string[] = [...keyOf.keys(), ...Object.keys(withoutOption)];
 
 export type FlinkReading =
   | { readonly key: OptionKey; readonly value: unknown }
-  /** The key asks for what the engine does anyway. */
-  | { readonly settled: true }
   | { readonly unsupported: string };
 
 /** What a key of Flink asks for; undefined: it is none that we know. */
@@ -102,10 +98,7 @@ export function readFlinkKey(spelling: string, value: unknown): FlinkReading | u
   const key = keyOf.get(spelling);
   if (key !== undefined) return { key, value: inOurWords(key, value) };
   if (!Object.hasOwn(withoutOption, spelling)) return undefined;
-  const { allowed, because } = withoutOption[spelling]!;
-  // Flink reads these words in any case.
-  const isAllowed = allowed !== undefined && typeof value === "string" && value.toLowerCase() === allowed;
-  return isAllowed ? { settled: true } : { unsupported: because };
+  return { unsupported: withoutOption[spelling]! };
 }
 
 /** The strategy whose detail this is; undefined for our own spellings, which several strategies share. */

@@ -21,6 +21,11 @@ export interface JobConfig {
   readonly checkpointing: CheckpointingSettings;
   readonly restart: RestartConfig;
   readonly heartbeat: { readonly pingIntervalMs: number; readonly timeoutMs: number };
+  readonly state: {
+    readonly backend: "heap" | "disk";
+    readonly directory?: string | undefined;
+    readonly cacheBytes?: number | undefined;
+  };
   readonly channels: { readonly windowFrames: number; readonly flushMs: number };
   readonly cancelTimeoutMs: number;
   /** undefined: as the command has it that runs the job. */
@@ -67,6 +72,7 @@ export function resolveJobConfig(
       pingIntervalMs: settings.get("heartbeat.pingInterval"),
       timeoutMs: settings.get("heartbeat.timeout"),
     },
+    state: stateOf(settings),
     channels: {
       windowFrames: settings.get("channels.window"),
       flushMs: settings.get("channels.flush"),
@@ -101,6 +107,21 @@ function layersOf(options: JobOptions, { file, environment, flags }: ConfigOverr
     layerOf(environmentEntries(environment ?? {})),
     layerOf(flagEntries(flags ?? {})),
   ];
+}
+
+function stateOf(settings: Settings): JobConfig["state"] {
+  const backend = settings.get("state.backend");
+  const directory = settings.get("state.directory");
+  const cacheBytes = settings.get("state.cacheSize");
+  for (const key of ["state.directory", "state.cacheSize"] as const) {
+    if (backend !== "disk" && settings.isSet(key))
+      settings.warn(key, `means nothing with state.backend "${backend}"`);
+  }
+  return {
+    backend,
+    ...(directory !== undefined && { directory }),
+    ...(cacheBytes !== undefined && { cacheBytes }),
+  };
 }
 
 /** What concerns options of several sections. */

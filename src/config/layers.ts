@@ -84,7 +84,6 @@ function meaningOf(entry: Entry): { readonly key: OptionKey; readonly value: unk
   if (ours !== undefined) return { key: ours, value: typed(entry, ours) };
   const flink = readFlinkKey(spelling, typed(entry, undefined));
   if (flink === undefined) throw unknownOption(entry);
-  if ("settled" in flink) return undefined;
   if ("unsupported" in flink)
     throw new ConfigurationError(
       spelling,

@@ -38,6 +38,8 @@ export interface JobOptions {
   readonly restart?: RestartOptions | undefined;
   /** When a worker that does not answer is given up. */
   readonly heartbeat?: HeartbeatOptions | undefined;
+  /** Where keyed state lies. */
+  readonly state?: StateBackendOptions | undefined;
   /** How many records may be under way between subtasks. */
   readonly channels?: ChannelOptions | undefined;
   /** A worker whose subtasks are not torn down after this ends its process. Default 10 s, limit 100 ms to 1 h. */
@@ -213,6 +215,25 @@ export type RestartOptions =
   /** The first failure is final. */
   | { readonly strategy: "none" };
 
+/** Where the workers keep keyed state while the job runs. Checkpoints are the same whatever it is. */
+export interface StateBackendOptions {
+  /**
+   * "heap": in memory, all of it. "disk": in files of the worker, with what is used in memory, for state larger than
+   * memory; needs the package lmdb. Default "heap".
+   */
+  readonly backend?: "heap" | "disk" | undefined;
+  /**
+   * Backend "disk": workers make directories of their own below this one, which go with them. Default: one below the
+   * system's directory for temporary files.
+   */
+  readonly directory?: string | undefined;
+  /**
+   * Backend "disk": about how much memory a worker uses for rows. Default: a quarter of what Node may use for objects.
+   * Limit 64 KiB to 64 GiB.
+   */
+  readonly cacheSize?: Size | undefined;
+}
+
 /** How the leader notices that a worker is gone or hangs. */
 export interface HeartbeatOptions {
   /** Time between two pings of the coordinator to a worker. Default 250 ms, limit 10 ms to 1 m. */
@@ -236,6 +257,7 @@ const DAY = 24 * HOUR;
 const YEAR = 365 * DAY;
 const KIB = 1_024;
 const MIB = 1_024 * KIB;
+const GIB = 1_024 * MIB;
 /** The largest 32-bit integer, with which Flink says "without limit". */
 const COUNT_MAX = 2_147_483_647;
 
@@ -299,6 +321,21 @@ export const jobOptions = {
   "restart.failureRateInterval": option(duration(1, YEAR), MINUTE),
   "heartbeat.pingInterval": option(duration(10, MINUTE), 250),
   "heartbeat.timeout": option(duration(10, HOUR), 10 * SECOND),
+  "state.backend": option(
+    oneOf(["heap", "disk"], {
+      hashmap: "heap",
+      "org.apache.flink.runtime.state.hashmap.hashmapstatebackend": "heap",
+      "org.apache.flink.runtime.state.hashmap.hashmapstatebackendfactory": "heap",
+      rocksdb: "disk",
+      "org.apache.flink.contrib.streaming.state.embeddedrocksdbstatebackend": "disk",
+      "org.apache.flink.contrib.streaming.state.embeddedrocksdbstatebackendfactory": "disk",
+      "org.apache.flink.state.rocksdb.embeddedrocksdbstatebackend": "disk",
+      "org.apache.flink.state.rocksdb.embeddedrocksdbstatebackendfactory": "disk",
+    }),
+    "heap",
+  ),
+  "state.directory": derived(directory, "below the system's directory for temporary files"),
+  "state.cacheSize": derived(size(64 * KIB, 64 * GIB), "a quarter of the heap"),
   "channels.window": option(whole(2, 4_096), 64),
   "channels.flush": option(duration(1, SECOND), 5),
   cancelTimeout: option(duration(100, HOUR), 10 * SECOND),

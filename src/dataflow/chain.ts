@@ -25,7 +25,7 @@
 import type { WindowsPlan } from "../../machines/protocol.ts";
 import { invariant } from "../errors.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
-import type { StoredVersion } from "../state/keyed-state.ts";
+import type { OpenBackend, StoredVersion } from "../state/keyed-state.ts";
 import { outputsOf, type WaysOut } from "./chain-outputs.ts";
 import type { Vertex } from "./graph.ts";
 import {
@@ -56,6 +56,8 @@ import { ReplayClock } from "./time/replay-clock.ts";
 export interface ChainServices extends WaysOut {
   readonly subtaskIndex: number;
   readonly maxParallelism: number;
+  /** Where keyed state lies. Default: in the heap. */
+  readonly openBackend?: OpenBackend | undefined;
   /** The opened writer of a sink of this vertex. */
   writer(operator: string): Pick<SinkWriter<unknown>, "write">;
   /** Default: there is none, and an operator that asks for it fails. */

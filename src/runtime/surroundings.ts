@@ -7,6 +7,7 @@ import type { Subjects } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { EventFeed } from "../observe/feed.ts";
 import type { Troubles } from "../observe/troubles.ts";
+import type { StateBackends } from "../state/backends.ts";
 import type { Timings } from "./timings.ts";
 
 export interface Surroundings {
@@ -32,6 +33,8 @@ export interface WorkerSurroundings extends Surroundings {
   readonly inlineBytesMax: number;
   /** Records wait for their frame at most about this long. */
   readonly flushMs: number;
+  /** Where keyed state lies. Default: in the heap. */
+  readonly backends?: StateBackends | undefined;
   /** The NATS connection of the connectors; undefined when the job runs in memory. */
   readonly nats: unknown;
 }

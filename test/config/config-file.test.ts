@@ -115,6 +115,8 @@ describe("Flink's keys", () => {
     "checkpointing.incremental": ["false", false],
     "checkpointing.localRecovery": ["false", false],
     "checkpointing.async": ["true", true],
+    "state.backend": ["rocksdb", "disk"],
+    "state.directory": ["/flink/rocksdb", "/flink/rocksdb"],
     "restart.strategy": ["failure-rate", "failure-rate"],
     "restart.initialBackoff": ["2 s", 2_000],
     "restart.maxBackoff": ["5 min", 300_000],
@@ -154,6 +156,7 @@ describe("Flink's keys", () => {
       "checkpointing.readyTimeout",
       "heartbeat.pingInterval",
       "heartbeat.timeout",
+      "state.cacheSize",
       "channels.window",
       "channels.flush",
       "cancelTimeout",
@@ -268,10 +271,7 @@ describe("what is refused names the file, the line and the key as it is written"
       "state.backend.incremental: true",
       "state.backend.incremental (from FILE:1): true is not supported yet: every checkpoint holds the whole state",
     ],
-    [
-      "state.backend.type: rocksdb",
-      'state.backend.type (from FILE:1): "rocksdb" is not supported yet: state is kept in memory, as by "hashmap"',
-    ],
+    ["state.backend.type: forst", 'state.backend.type (from FILE:1): must be "heap" or "disk", got "forst"'],
     [
       "execution.checkpointing.interval-during-backlog: 0",
       "execution.checkpointing.interval-during-backlog (from FILE:1): 0 is not supported yet: the interval is the same " +

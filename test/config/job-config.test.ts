@@ -32,6 +32,7 @@ const defaults: JobConfig = {
     attemptsBeforeResetBackoff: null,
   },
   heartbeat: { pingIntervalMs: 250, timeoutMs: 10_000 },
+  state: { backend: "heap" },
   channels: { windowFrames: 64, flushMs: 5 },
   cancelTimeoutMs: 10_000,
 };
@@ -123,13 +124,36 @@ describe("what Flink takes is taken", () => {
     });
   });
 
-  test.each(["state.backend.type", "state.backend"])("%s: hashmap in any case, and nothing else", (key) => {
-    for (const word of ["hashmap", "HashMap", "HASHMAP"])
-      expect(resolve({}, { flags: { [key]: word } }).warnings).toEqual([]);
-    for (const word of ["rocksdb", "forst", "jobmanager", "filesystem", "org.example.Backend", 1])
-      expect(() => resolve({}, { flags: { [key]: word } })).toThrow(
-        /is not supported yet: state is kept in memory/,
-      );
+  test.each(["state.backend.type", "state.backend"])("%s: Flink's words and classes, in any case", (key) => {
+    const names = {
+      heap: ["heap", "hashmap", "HashMap", "org.apache.flink.runtime.state.hashmap.HashMapStateBackend"],
+      disk: [
+        "disk",
+        "rocksdb",
+        "RocksDB",
+        "org.apache.flink.contrib.streaming.state.EmbeddedRocksDBStateBackendFactory",
+        "org.apache.flink.state.rocksdb.EmbeddedRocksDBStateBackend",
+      ],
+    };
+    for (const [backend, words] of Object.entries(names))
+      for (const word of words) {
+        const { config, warnings } = resolve({}, { flags: { [key]: word } });
+        expect([config.state.backend, warnings]).toEqual([backend, []]);
+      }
+    for (const word of ["forst", "org.example.Backend", 1])
+      expect(() => resolve({}, { flags: { [key]: word } })).toThrow(/must be "heap" or "disk", got/);
+  });
+
+  test("the directory and the memory of a state backend mean something on disk only, and a warning says so", () => {
+    const state = { directory: "/var/state", cacheSize: "64 MiB" } as const;
+    const { config, warnings } = resolve({ state: { backend: "disk", ...state } });
+    expect(config.state).toEqual({ backend: "disk", directory: "/var/state", cacheBytes: 64 * 1024 ** 2 });
+    expect(warnings).toEqual([]);
+    expect(resolve({ state }).warnings).toEqual([
+      'state.directory: means nothing with state.backend "heap"',
+      'state.cacheSize: means nothing with state.backend "heap"',
+    ]);
+    expect(() => resolve({ state: { cacheSize: 1000 } })).toThrow(/state.cacheSize: must be from 64 KiB to/);
   });
 });
 

@@ -1,4 +1,14 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll } from "vitest";
+import { loadLmdb } from "../../src/lmdb/lmdb.ts";
+import { LmdbRowStore } from "../../src/lmdb/row-store.ts";
+import { MemoryRowStore } from "../../src/memory/row-store.ts";
 import type { StateTable, TableOptions } from "../../src/state/contract.ts";
+import { DiskBackend } from "../../src/state/disk/backend.ts";
+import { RowCache, type RowCacheLimit } from "../../src/state/disk/row-cache.ts";
+import type { RowStore } from "../../src/state/disk/row-store.ts";
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { describeApartContract } from "./suites/state/apart.contract.ts";
 import type { OpenBackendUnderTest } from "./suites/state/backend.ts";
@@ -38,3 +48,52 @@ const openHeap: OpenBackendUnderTest = (options) => {
 describeHandlesContract("heap", openHeap);
 describeApartContract("heap", openHeap);
 describeTtlContract("heap", openHeap);
+
+function diskOpener(
+  limit: RowCacheLimit,
+  make = DiskBackend,
+  openStore: () => RowStore = () => new MemoryRowStore(),
+): OpenBackendUnderTest {
+  return (options) => {
+    const backend = new make(options, openStore(), new RowCache(limit));
+    return { backend, close: () => backend.close() };
+  };
+}
+
+/** Namespaces lie apart in all tables that list none. */
+class ApartDiskBackend extends DiskBackend {
+  override openTable(name: string, options?: TableOptions): StateTable {
+    return super.openTable(name, { namespacesApart: options?.listsNamespaces !== true, ...options });
+  }
+}
+
+// Most rows of the suites leave memory with the first limit, and none with the last.
+for (const rowsMax of [1, 100, 1_000_000]) {
+  const name = `disk, ${rowsMax} rows in memory`;
+  const openDisk = diskOpener({ rowsMax });
+  describeStateContract(name, openDisk);
+  describeStateContract(`${name}, namespaces apart`, diskOpener({ rowsMax }, ApartDiskBackend));
+  describeListingContract(name, openDisk);
+  describeHandlesContract(name, openDisk);
+  describeApartContract(name, openDisk);
+  describeTtlContract(name, openDisk);
+}
+
+const lmdb = await loadLmdb();
+const directory = mkdtempSync(join(tmpdir(), "tidemark-rows-"));
+const closing: Promise<void>[] = [];
+afterAll(async () => {
+  await Promise.all(closing);
+  rmSync(directory, { recursive: true });
+});
+
+const openLmdb = diskOpener(
+  { rowsMax: 100 },
+  DiskBackend,
+  () => new LmdbRowStore(lmdb, mkdtempSync(join(directory, "store-")), (done) => closing.push(done)),
+);
+describeStateContract("disk, by lmdb", openLmdb);
+describeListingContract("disk, by lmdb", openLmdb);
+describeHandlesContract("disk, by lmdb", openLmdb);
+describeApartContract("disk, by lmdb", openLmdb);
+describeTtlContract("disk, by lmdb", openLmdb);

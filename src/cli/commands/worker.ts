@@ -19,6 +19,7 @@ import { exitCodeHelp, exitCodes } from "../output/report-error.ts";
 import { watchCrashes, watchExits } from "../process/crash.ts";
 import { serveHealth } from "../process/health.ts";
 import { tellParent, tellParentOf, watchLifetime } from "../process/lifetime.ts";
+import { openStateBackends } from "../state-backends.ts";
 import { loadJobFileToRun } from "../submission/job-file.ts";
 
 interface WorkerFlags extends ClusterFlags, ConfigFlags {
@@ -70,11 +71,13 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   const logger = loggerOf(flags, "worker");
   const prepared = prepareJob(await loadJobFileToRun(path), overridesOf(flags));
   watchExits(path, (reason) => tellParent({ type: "crashed", reason }));
+  const backends = await openStateBackends(prepared.config.state, prepared.job.name);
   const { storage } = prepared.config.checkpointing;
   const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger, {
     storage,
   });
   const worker = createWorker(cluster, prepared, {
+    backends,
     slots: flags.slots,
     logger,
     onRefused(error) {
@@ -100,6 +103,7 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   tellParent({ type: "started", worker: worker.identity });
   await lifetime.ending;
   await worker.stop();
+  await backends.close();
   health?.close();
   await cluster.bus.flush().catch(() => undefined);
   await cluster.nats.connection.close();

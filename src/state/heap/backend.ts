@@ -2,7 +2,7 @@
  * Keyed state in the heap: every table is in memory, and a checkpoint writes all of it.
  *
  * Owns: the tables of one operator in one subtask, and which of them belongs to which key. Does not own: rows and cuts
- * (table.ts).
+ * (table.ts). A backend with other tables is this one, and makes them.
  */
 import { invariant, OperatorError } from "../../errors.ts";
 import type {
@@ -10,6 +10,7 @@ import type {
   KeyedBackendOptions,
   NamedCursor,
   SnapshotBytes,
+  SnapshotCursor,
   StateRestorer,
   StateTable,
   TableOptions,
@@ -26,6 +27,23 @@ const hashInteger = hashOfInteger;
 const spreading = SPREAD;
 const { imul } = Math;
 
+/** What the backend needs of a table beside what operators do. */
+export interface BackendTable extends StateTable {
+  snapshot(): SnapshotCursor;
+  restorer(source: SnapshotBytes): StateRestorer;
+  /** Adds the keys of one group of the subtask. */
+  addKeys(group: number, keys: Set<Key>): void;
+  /** The row of the current key is to be looked up. */
+  forgetTurn(): void;
+  close(): void;
+}
+
+/** What a table needs to know. */
+export interface TableSurroundings extends Required<KeyedBackendOptions>, Required<TableOptions> {
+  readonly name: string;
+  readonly current: CurrentKey;
+}
+
 export class HeapBackend implements KeyedBackend {
   private readonly options: KeyedBackendOptions;
   private readonly maxParallelism: number;
@@ -35,7 +53,7 @@ export class HeapBackend implements KeyedBackend {
   private readonly maskedCount: number;
   private readonly firstGroup: number;
   private readonly groupCount: number;
-  private readonly tables: HeapTable[] = [];
+  private readonly tables: BackendTable[] = [];
   private readonly current = new CurrentKey();
 
   constructor(options: KeyedBackendOptions) {
@@ -66,7 +84,7 @@ export class HeapBackend implements KeyedBackend {
   ): StateTable {
     const { operator, keyGroups, maxParallelism, keepsObjects = false } = this.options;
     invariant(!this.tableNames.includes(name), `table "${name}" of "${operator}" is opened twice`);
-    const table = new HeapTable({
+    const table = this.makeTable({
       operator,
       name,
       keyGroups,
@@ -128,6 +146,10 @@ export class HeapBackend implements KeyedBackend {
   close(): void {
     for (const table of this.tables) table.close();
     this.tables.length = 0;
+  }
+
+  protected makeTable(surroundings: TableSurroundings): BackendTable {
+    return new HeapTable(surroundings);
   }
 
   /** Any key. */

@@ -1,6 +1,7 @@
 /**
  * The key of the record that is processed, for all tables of one operator: a table that is not used costs nothing.
  */
+import { OperatorError } from "../../errors.ts";
 import type { Key } from "../descriptor.ts";
 
 export class CurrentKey {
@@ -13,4 +14,15 @@ export class CurrentKey {
   group = -1;
   /** Another one each time that a key is set; 0 only until the tables have forgotten theirs. */
   turn = 1;
+}
+
+/** The error where a state is used without a key. */
+export function usedWithoutKey(operator: string, state: string): OperatorError {
+  return new OperatorError(
+    operator,
+    new Error(
+      `state "${state}" was used without a key. What a keyed state holds belongs to the key of a record, so it can be ` +
+        "used only while a function runs for a key, such as onRecord, and not before or after it",
+    ),
+  );
 }

@@ -16,22 +16,22 @@
  *
  * Values are replaced, not changed in place: a nested object that is changed in place would be changed in the cut too.
  */
-import { invariant, OperatorError } from "../../errors.ts";
+import { invariant } from "../../errors.ts";
 import {
   ABSENT,
   type Namespace,
   type SnapshotBytes,
   type SnapshotCursor,
   type StateRow,
-  type StateTable,
 } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
-import { hashOf, type KeyGroupRange } from "../key-groups.ts";
+import { hashOf } from "../key-groups.ts";
 import { ColumnEncoder } from "../snapshot/columns.ts";
+import type { BackendTable, TableSurroundings } from "./backend.ts";
 import { type Block, NO_ROWS } from "./blocks/block.ts";
 import { Layouts } from "./blocks/layout.ts";
 import { SpareMemory } from "./blocks/spare-memory.ts";
-import type { CurrentKey } from "./current-key.ts";
+import { type CurrentKey, usedWithoutKey } from "./current-key.ts";
 import { HeapCursor } from "./cursor.ts";
 import { Directories, type Directory } from "./directory.ts";
 import { NamespaceIndex } from "./namespace-index.ts";
@@ -49,24 +49,13 @@ const SAMPLED_EVERY = 64;
 /** No key has this turn. */
 const NO_TURN = 0;
 
-export interface HeapTableOptions {
-  readonly operator: string;
-  readonly name: string;
-  readonly keyGroups: KeyGroupRange;
-  readonly maxParallelism: number;
-  readonly keepsObjects: boolean;
-  readonly listsNamespaces: boolean;
-  readonly namespacesApart: boolean;
-  readonly current: CurrentKey;
-}
-
-export class HeapTable implements StateTable, CutReaders {
+export class HeapTable implements BackendTable, CutReaders {
   readonly name: string;
   readonly layouts: Layouts;
   readonly spares = new SpareMemory();
   cut = 0;
   bytesPerRow: number | undefined = undefined;
-  private readonly options: HeapTableOptions;
+  private readonly options: TableSurroundings;
   /** Remembers the shapes of values from one snapshot to the next. */
   private readonly columns = new ColumnEncoder();
   private readonly directories: Directories;
@@ -91,7 +80,7 @@ export class HeapTable implements StateTable, CutReaders {
   private closeLooks = LOOKED_AT_CLOSELY;
   private untilLook = 1;
 
-  constructor(options: HeapTableOptions) {
+  constructor(options: TableSurroundings) {
     this.name = options.name;
     this.options = options;
     this.current = options.current;
@@ -363,12 +352,6 @@ export class HeapTable implements StateTable, CutReaders {
   }
 
   private refuseWithoutKey(): never {
-    throw new OperatorError(
-      this.options.operator,
-      new Error(
-        `state "${this.name}" was used without a key. What a keyed state holds belongs to the key of a record, so it can be ` +
-          "used only while a function runs for a key, such as onRecord, and not before or after it",
-      ),
-    );
+    throw usedWithoutKey(this.options.operator, this.name);
   }
 }

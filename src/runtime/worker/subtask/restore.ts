@@ -121,7 +121,7 @@ function openingOf(
 }
 
 function chainOf(options: SubtaskOptions, sinks: SinkTransactions, processingTime: ProcessingClock): Chain {
-  const { vertex, index, deployment, outputs, checks, clock } = options;
+  const { vertex, index, deployment, outputs, checks, clock, backends } = options;
   const outputOf = (edge: string): EdgeOutput => {
     const output = outputs.get(edge);
     invariant(output !== undefined, `edge ${edge} has no output`);
@@ -130,6 +130,7 @@ function chainOf(options: SubtaskOptions, sinks: SinkTransactions, processingTim
   return buildChain(vertex, {
     subtaskIndex: index,
     maxParallelism: deployment.maxParallelism,
+    openBackend: backends?.of(deployment.generation),
     output: (edge) => outputOf(edge).collect,
     mark: (edge, watermark, isIdle) => outputOf(edge).mark(watermark, isIdle),
     writer: (operator) => sinks.writer(operator),

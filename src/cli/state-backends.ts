@@ -1,0 +1,25 @@
+/** The place that picks where a worker keeps keyed state, as its job's options say. */
+import { randomBytes } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { getHeapStatistics } from "node:v8";
+import { systemClock } from "../clock.ts";
+import type { JobConfig } from "../config/job-config.ts";
+import { openDiskBackends } from "../lmdb/disk-backends.ts";
+import { heapBackends, type StateBackends } from "../state/backends.ts";
+
+/** The rest is for records under way, timers, and rubbish that is not collected yet. */
+const SHARE_OF_HEAP = 4;
+
+/** @throws EnvironmentError */
+export async function openStateBackends(state: JobConfig["state"], job: string): Promise<StateBackends> {
+  if (state.backend === "heap") return heapBackends;
+  return await openDiskBackends({
+    // Of each user a root of their own: another one's cannot be written.
+    root: state.directory ?? join(tmpdir(), `tidemark-state-${process.getuid?.() ?? "0"}`),
+    job,
+    name: `${job}-${randomBytes(8).toString("hex")}`,
+    cacheBytes: state.cacheBytes ?? Math.floor(getHeapStatistics().heap_size_limit / SHARE_OF_HEAP),
+    clock: systemClock,
+  });
+}

@@ -1,0 +1,83 @@
+/** Reads the chunks of a snapshot, and gives their rows one by one to the table that they belong to. */
+import { ABSENT, type Namespace, type SnapshotBytes, type StateRestorer } from "../contract.ts";
+import { describeValue } from "../described.ts";
+import type { Key } from "../descriptor.ts";
+import { type KeyGroupRange, keyGroupOf, rangesIntersect } from "../key-groups.ts";
+import {
+  type ChunkHeader,
+  readChunkDeletions,
+  readChunkHeader,
+  readChunkKeys,
+  readChunkNamespaces,
+  readChunkValues,
+} from "./chunk.ts";
+import { ColumnDecoder } from "./columns.ts";
+import { corrupt } from "./corrupt.ts";
+
+export interface ChunkRestorerOptions {
+  readonly source: SnapshotBytes;
+  /** Those of the subtask. Rows of others are passed over. */
+  readonly keyGroups: KeyGroupRange;
+  readonly maxParallelism: number;
+  /** @param group counted from the subtask's first one @param value ABSENT: the row is deleted */
+  readonly put: (group: number, key: Key, namespace: Namespace, value: unknown) => void;
+  /** Called when the rows of a chunk are there. */
+  readonly took: (bytes: number, entries: number) => void;
+}
+
+export class ChunkRestorer implements StateRestorer {
+  private readonly options: ChunkRestorerOptions;
+  private readonly columns = new ColumnDecoder();
+  private at = 0;
+
+  constructor(options: ChunkRestorerOptions) {
+    this.options = options;
+  }
+
+  next(): boolean {
+    const { source, keyGroups, maxParallelism } = this.options;
+    if (this.at < source.bytes.byteLength) {
+      const header = readChunkHeader(source, this.at);
+      const { groups } = header;
+      const held = { first: groups[0]!.keyGroup, last: groups[groups.length - 1]!.keyGroup };
+      if (held.last >= maxParallelism) {
+        throw corrupt(source, this.at, `it holds key group ${held.last} of a job that has ${maxParallelism}`);
+      }
+      if (rangesIntersect(held, keyGroups)) {
+        this.take(header);
+        this.options.took(header.end - this.at, header.entries);
+      }
+      this.at = header.end;
+    }
+    return this.at < source.bytes.byteLength;
+  }
+
+  private take(header: ChunkHeader): void {
+    const { source, keyGroups, put } = this.options;
+    const deleted = readChunkDeletions(source, header);
+    const keys = readChunkKeys(source, header);
+    const namespaces = readChunkNamespaces(source, header);
+    const values = readChunkValues(source, header, header.entries - (deleted?.size ?? 0), this.columns);
+    let row = 0;
+    let value = 0;
+    for (const { keyGroup, entries } of header.groups) {
+      const isOwn = keyGroup >= keyGroups.first && keyGroup <= keyGroups.last;
+      if (isOwn) this.checkGroup(keys[row]!, keyGroup);
+      for (const end = row + entries; row < end; row++) {
+        const held = deleted?.has(row) === true ? ABSENT : values[value++];
+        if (isOwn) put(keyGroup - keyGroups.first, keys[row]!, namespaces?.[row], held);
+      }
+    }
+  }
+
+  /** One key stands for all: other key groups mean another maxParallelism or another hash. */
+  private checkGroup(key: Key, keyGroup: number): void {
+    const { source, maxParallelism } = this.options;
+    if (keyGroupOf(key, maxParallelism) === keyGroup) return;
+    throw corrupt(
+      source,
+      this.at,
+      `a key (${describeValue(key)}) is not of key group ${keyGroup} of ${maxParallelism}`,
+    );
+  }
+}
