@@ -159,13 +159,27 @@ export async function writeSavepoint(
   signal: AbortSignal,
   prove: () => Promise<void> = async () => {},
 ): Promise<number> {
-  const { name } = splitLocation(metadata.location);
-  const manifest = await copyManifest(metadata.manifest, from, to, (part) => `${name}/${part}`, signal);
-  const content = encodeSavepoint({ ...metadata, manifest });
+  const nameOf = (part: number) => savepointObject(metadata.location, part);
+  const manifest = await copyManifest(metadata.manifest, from, to, nameOf, signal);
+  return completeSavepoint({ ...metadata, manifest }, to, signal, prove);
+}
+
+/** The name of an object of a savepoint. `part`: a running number. */
+export const savepointObject = (location: string, part: number): string =>
+  `${splitLocation(location).name}/${part}`;
+
+/** Makes a savepoint complete whose objects are there (SP2), and answers how many bytes it takes. */
+export async function completeSavepoint(
+  metadata: SavepointMetadata,
+  to: CheckpointStorage,
+  signal: AbortSignal,
+  prove: () => Promise<void> = async () => {},
+): Promise<number> {
+  const content = encodeSavepoint(metadata);
   await prove();
   const hex = digestText(newDigest().update(content)).slice("sha256:".length);
-  await to.put(`${name}/${METADATA}${hex}`, [content], signal);
-  return content.length + bytesOf(manifest);
+  await to.put(`${splitLocation(metadata.location).name}/${METADATA}${hex}`, [content], signal);
+  return content.length + bytesOf(metadata.manifest);
 }
 
 /** @throws ObjectMissingError, ObjectCorruptError, ConfigurationError when a newer version wrote it */

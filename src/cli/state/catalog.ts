@@ -9,7 +9,7 @@ import type {
 } from "../../../machines/protocol.ts";
 import { didYouMean } from "../../config/suggestion.ts";
 import { timerStates } from "../../dataflow/operators/keyed/operator-timers.ts";
-import { isSplits } from "../../dataflow/operators/source.ts";
+import { isSplitsName } from "../../dataflow/operators/source.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import { isEventTime } from "../../formats/positions/event-time.ts";
 import { stateOfTimes } from "../../state/ttl/time-to-live.ts";
@@ -49,7 +49,7 @@ export function catalogOf(
       const unkeyed = own.flatMap(({ subtask, handle }) =>
         handle.kind === "operator" ? [{ subtask, handle }] : [],
       );
-      return [...keyedEntries(operator, keyed), ...unkeyedEntries(operator.id, unkeyed)];
+      return [...keyedEntries(operator, keyed), ...unkeyedEntries(operator, unkeyed)];
     });
 }
 
@@ -75,7 +75,7 @@ function keyedEntries(operator: OperatorPlan, handles: readonly KeyedStateHandle
 }
 
 /** The kind of a keyed state that an operator has, declared or of its own. */
-function kindOf(
+export function kindOf(
   { stateKinds = {}, ownStates, states = [] }: OperatorPlan,
   state: string,
 ): KeyedEntry["kind"] {
@@ -85,18 +85,24 @@ function kindOf(
   return ownStates === true || !states.includes(state) ? "table" : "value";
 }
 
-function unkeyedEntries(operator: string, parts: UnkeyedEntry["parts"]): UnkeyedEntry[] {
+function unkeyedEntries(operator: OperatorPlan, parts: UnkeyedEntry["parts"]): UnkeyedEntry[] {
   const names = [...new Set(parts.map(({ handle }) => handle.state))].sort();
   return names.map((state) => {
     const own = parts.filter(({ handle }) => handle.state === state);
-    return { operator, state, kind: unkeyedKindOf(own[0]!.handle), parts: own };
+    const { distribution } = own[0]!.handle;
+    const kind = enginesKindOf(operator, state) ?? distribution;
+    return { operator: operator.id, state, kind, parts: own };
   });
 }
 
-function unkeyedKindOf(handle: OperatorStateHandle): UnkeyedEntry["kind"] {
-  const { distribution } = handle;
-  if (isSplits(handle)) return "positions";
-  return isEventTime(handle) ? "event time" : distribution;
+/** What a state without key is that the engine keeps itself; undefined: a user has named it, or a connector. */
+export function enginesKindOf(
+  { bounded }: OperatorPlan,
+  state: string,
+): "positions" | "event time" | undefined {
+  // Only sources have it; another operator of the user's may call a state so.
+  if (bounded !== undefined && isSplitsName(state)) return "positions";
+  return isEventTime({ state }) ? "event time" : undefined;
 }
 
 /**

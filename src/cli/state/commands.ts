@@ -15,6 +15,7 @@ import { type CatalogEntry, catalogOf, chosen, isKeyed, type KeyedEntry } from "
 import { headerOf } from "./header.ts";
 import { keyOf, lookalikes } from "./key-argument.ts";
 import { countKeyed, keyedLines, linesOfKey, type StateLine, tablesOf, unkeyedLines } from "./lines.ts";
+import { loadCommand } from "./load/command.ts";
 import {
   describeFrom,
   type ReadFrom,
@@ -54,6 +55,7 @@ export function stateCommands(program: Command): void {
     .argument("[state]", "name of the state; all of the operator if it is left out")
     .addHelpText("after", outcomes("all of it is written"))
     .action(dump);
+  loadCommand(state);
 }
 
 function addSourceOptions(command: Command): Command {

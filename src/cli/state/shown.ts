@@ -11,6 +11,7 @@ const LINE_CHARS_MAX = 200;
 
 /** The lines of one state of one subtask. */
 export interface ShownState {
+  readonly kind: CatalogEntry["kind"];
   readonly lines: readonly StateLine[];
   /** How many are left out. */
   readonly more: number;
@@ -28,6 +29,7 @@ export async function shownOf(
     ({ operator, state }) => operator === handle.operator && state === handle.state,
   );
   if (entry === undefined || !isInline(handle)) return undefined;
+  const { kind } = entry;
   const lines: StateLine[] = [];
   let more = 0;
   try {
@@ -36,9 +38,9 @@ export async function shownOf(
       else more++;
     }
   } catch (error) {
-    return { lines, more, problem: describeError(error) };
+    return { kind, lines, more, problem: describeError(error) };
   }
-  return lines.length === 0 ? undefined : { lines, more };
+  return lines.length === 0 ? undefined : { kind, lines, more };
 }
 
 function isInline(handle: StateHandle): boolean {
@@ -57,22 +59,22 @@ function linesOf(
 }
 
 /** `"hello": 2`, `split words-0: 3` */
-export function describeShown({ lines, more, problem }: ShownState): string[] {
+export function describeShown({ kind, lines, more, problem }: ShownState): string[] {
   return [
-    ...lines.map(describeLine),
+    ...lines.map((line) => describeLine(kind, line)),
     ...(more === 0 ? [] : [`… and ${more} more: "tidemark state dump" writes all`]),
     ...(problem === undefined ? [] : [`it cannot be read: ${problem}`]),
   ];
 }
 
-function describeLine({ key, entry, namespace, time, value, state }: StateLine): string {
+function describeLine(kind: ShownState["kind"], { key, entry, namespace, time, value }: StateLine): string {
   const address = [
     ...(key === undefined ? [] : [JSON.stringify(key)]),
     ...(entry === undefined ? [] : [`[${JSON.stringify(entry)}]`]),
     ...(namespace === undefined ? [] : [`(${JSON.stringify(namespace)})`]),
     ...(time === undefined ? [] : [`at ${whenOf(time)}`]),
   ].join(" ");
-  const split = address === "" && state === "splits" ? splitIn(value) : undefined;
+  const split = kind === "positions" ? splitIn(value) : undefined;
   // What a timer holds is only its place among others of its time.
   const text =
     time !== undefined

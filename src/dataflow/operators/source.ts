@@ -57,5 +57,8 @@ export function splitsIn(
 }
 
 export function isSplits(state: StateHandle): state is OperatorStateHandle {
-  return state.kind === "operator" && state.state === SPLITS_STATE;
+  return state.kind === "operator" && isSplitsName(state.state);
 }
+
+/** Whether a source keeps its positions under this name. */
+export const isSplitsName = (state: string): boolean => state === SPLITS_STATE;
