@@ -208,6 +208,14 @@ export interface JobRecord {
   /** Ids up to here may have been used (P3). */
   readonly reservedCheckpointId: number;
   readonly plan: GraphPlan;
+  /** The generations from this one on have run the plan: those below it are over, whatever region they are of (P95). */
+  readonly planSince: number;
+  /** The plans that retained checkpoints were taken of, where that is another one than the present; oldest first. */
+  readonly formerPlans: readonly FormerPlan[];
+  /** The plan as it was submitted. Left out: the job was never rescaled, and `plan` is that. */
+  readonly submittedPlan?: GraphPlan;
+  /** What became of the latest rescale. Left out: there was none. */
+  readonly rescale?: RescaleEntry;
   /** Topology and state names: what a resume must match. */
   readonly graphFingerprint: string;
   /** Files and packages of the job's project, plan, options and user functions: what a worker must match (P51). */
@@ -250,6 +258,24 @@ export interface JobRecord {
   readonly fallbacks: readonly Fallback[];
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
+}
+
+/** A plan that a job had before it was rescaled. */
+export interface FormerPlan {
+  readonly plan: GraphPlan;
+  /** The id of the latest checkpoint that was taken of it. */
+  readonly upTo: number;
+}
+
+/** A rescale that the record has decided (P95). */
+export interface RescaleEntry {
+  /** The random name that its client has given it. */
+  readonly request: string;
+  /** "pending": no generation of the new plan has run yet. "failed": the job has gone back to the former plan. */
+  readonly state: "pending" | "done" | "failed";
+  /** Why the job has gone back, in words; "": it has not. */
+  readonly reason: string;
+  readonly atMs: number;
 }
 
 /**

@@ -13,6 +13,7 @@
 import { abandonedWith } from "./leader/abandoned.ts";
 import { fallenBack, SAVEPOINTS_KEPT, wentOn } from "./leader/fallback.ts";
 import type { RecordFacts } from "./leader/job-events.ts";
+import { neededPlans, type RescaleChange, rescaleDone, rescaled, rescaleUndone } from "./leader/rescale.ts";
 import type {
   AbortedCheckpoint,
   CheckpointRetention,
@@ -67,6 +68,11 @@ export type RecordChange =
   | { readonly change: "abort"; readonly aborted: AbortedCheckpoint }
   /** A user disposes of one retained checkpoint of an ended job, of all of them, or of everything but its counters. */
   | { readonly change: "dispose"; readonly what: DisposalTarget; readonly atMs: number }
+  | RescaleChange
+  /** A generation of the new plan runs. */
+  | { readonly change: "rescale-done" }
+  /** None has come to run: the job goes on under the former plan. */
+  | { readonly change: "rescale-undone"; readonly reason: string; readonly atMs: number }
   | { readonly change: "failure"; readonly failure: Failure };
 
 /** What a user disposes of: the whole job, all of its checkpoints, or the one with this id. */
@@ -123,7 +129,13 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
       return decide(record, change.checkpoint, change.savepoint);
     case "settling":
       // A decision may have been first (RC4).
-      return { record: { ...record, status: "settling", settleTo: record.settleTo ?? change.settleTo } };
+      return {
+        record: {
+          ...rescaleDone(record),
+          status: "settling",
+          settleTo: record.settleTo ?? change.settleTo,
+        },
+      };
     case "terminal": {
       const retained = change.keepsAll || retains(record.checkpointing.retention, change.status);
       const checkpoints = retained ? record.checkpoints : [];
@@ -139,6 +151,12 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
       return { record: { ...record, aborted: [...record.aborted, change.aborted].slice(-ABORTED_KEPT) } };
     case "dispose":
       return dispose(record, change);
+    case "rescale":
+      return rescaled(record, change);
+    case "rescale-done":
+      return { record: rescaleDone(record) };
+    case "rescale-undone":
+      return goneBack(record, change);
     case "failure":
       return { record: { ...record, failures: remember(record, change.failure) } };
   }
@@ -199,12 +217,14 @@ function decide(
   if (checkpoint.checkpointId <= factsOf(record).completed)
     return { refused: "a newer checkpoint is already decided" };
   const stopped = savepoint !== null && ({ status: "settling", settleTo: "stopped" } as const);
-  const whole = savepoint === null ? record : withSavepoint(record, savepoint);
+  const whole = savepoint === null ? rescaleDone(record) : withSavepoint(rescaleDone(record), savepoint);
+  const checkpoints = [...record.checkpoints, checkpoint].slice(-record.checkpointing.retained);
   return {
     record: {
       ...(record.origin?.mode === "claim" ? withBegun(whole, record.origin.location) : whole),
       ...stopped,
-      checkpoints: [...record.checkpoints, checkpoint].slice(-record.checkpointing.retained),
+      checkpoints,
+      formerPlans: neededPlans(record, checkpoints),
       fallbacks: wentOn(record, checkpoint.checkpointId),
       origin: record.origin?.mode === "claim" ? { ...record.origin, mode: "claimed" } : record.origin,
     },
@@ -274,6 +294,7 @@ function tombstoneOf(record: JobRecord): JobRecord {
   return {
     ...record,
     plan: { vertices: [], edges: [], maxParallelism },
+    formerPlans: [],
     ...{
       generations: [],
       splits: {},
@@ -285,6 +306,17 @@ function tombstoneOf(record: JobRecord): JobRecord {
     },
     disposed: "job",
   };
+}
+
+function goneBack(
+  record: JobRecord,
+  { reason, atMs }: Extract<RecordChange, { readonly change: "rescale-undone" }>,
+): Changed {
+  const undone = rescaleUndone(record, reason, atMs);
+  if ("refused" in undone) return undone;
+  const { generation } = record;
+  const failures = remember(record, { atMs, generation, where: "rescale", reason });
+  return { record: { ...undone.record, failures } };
 }
 
 /** The first failure of a streak stays beside the latest ones; a completed checkpoint ends the streak. */

@@ -14,20 +14,15 @@ import type { StorageConfig } from "../config/checkpointing.ts";
 import { type ConfigOverrides, type JobConfig, resolveJobConfig } from "../config/job-config.ts";
 import { ControlClient, type ControlClientOptions } from "../control/client.ts";
 import { ControlLink } from "../control/link.ts";
-import type { JobSubmission } from "../control/messages.ts";
 import { StoreIdentity } from "../control/store-identity.ts";
 import type { Bus } from "../dataflow/channel/bus.ts";
 import { createSubjects, type Subjects } from "../dataflow/channel/subjects.ts";
-import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
+import type { Logger } from "../dataflow/connector.ts";
 import type { JobGraph } from "../dataflow/graph.ts";
-import { checkSink } from "../dataflow/guards/guarded-sink.ts";
-import { discoverSplits } from "../dataflow/guards/guarded-source.ts";
-import type { SinkTarget } from "../dataflow/sink.ts";
-import type { SourceSplit } from "../dataflow/source.ts";
 import type { RequestRefusedError } from "../errors.ts";
 import { listingOf } from "../job/code/code-listing.ts";
 import type { LoadedJob } from "../job/code/load.ts";
-import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
+import { codeFingerprint } from "../job/fingerprint.ts";
 import { buildGraph, checkIterations, withOvertaking } from "../job/graph.ts";
 import type { Job } from "../job/job.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
@@ -35,7 +30,7 @@ import { repeatedByRestart } from "../job/repeats.ts";
 import { lateFirings } from "../job/time/late-firings.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
 import { describeCaptures } from "../nats/connection/captures.ts";
-import { NatsEnvironment } from "../nats/connection/environment.ts";
+import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { natsEventFeed } from "../nats/connection/feed.ts";
 import { NatsLink } from "../nats/connection/link.ts";
 import { releaseProgress } from "../nats/reader/progress.ts";
@@ -50,18 +45,14 @@ import { Coordinator } from "../runtime/leader/coordinator.ts";
 import type { OwnJob } from "../runtime/leader/coordinator-options.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
-import { Worker, type WorkerOptions } from "../runtime/worker/worker.ts";
+import { type GraphOf, Worker, type WorkerOptions } from "../runtime/worker/worker.ts";
 import {
   describeCheckpointStorage,
   findCheckpointStorage,
   openCheckpointStorage,
   storageOpener,
 } from "./storage/places.ts";
-import { type GapFlags, withDecisions } from "./submission/gaps.ts";
-import { noteMade, withMade } from "./submission/made-before.ts";
-import { checkOwnOutput } from "./submission/own-output.ts";
-import { Prerequisites, sayingOnce } from "./submission/prerequisites.ts";
-import { checkSize } from "./submission/submission-size.ts";
+import { withMade } from "./submission/made-before.ts";
 
 export interface ClusterOptions {
   /** First tokens of every subject, and, with dashes, of the buckets. Default "tidemark". */
@@ -226,6 +217,8 @@ export interface PreparedJob {
   /** What will not hold as it was written, or not do what it seems to, for the user who starts the job. */
   readonly warnings: readonly string[];
   readonly graph: JobGraph;
+  /** The graph with other numbers of subtasks. */
+  readonly graphOf: GraphOf;
   readonly plan: GraphPlan;
   readonly codeFingerprint: string;
   readonly codeListing: CodeListing;
@@ -237,6 +230,7 @@ export function prepareJob({ job, code }: LoadedJob, overrides: ConfigOverrides)
   const graph = buildGraph(job, config);
   return {
     ...{ job, config, graph },
+    graphOf: (wanted) => buildGraph(job, { ...config, ...wanted }),
     warnings: [...resolved.warnings, ...lateFirings(job.operators)],
     plan: planOf(graph),
     codeFingerprint: codeFingerprint(job, code),
@@ -251,74 +245,6 @@ export function prepareSubmission(loaded: LoadedJob, overrides: ConfigOverrides)
   return prepared;
 }
 
-/**
- * Asks the sources for their splits and the sinks whether they could commit: runs where the user's code is loaded.
- * Nothing is made before all of them were asked.
- *
- * @throws PrerequisiteError that names all that is missing
- */
-export async function submissionOf(
-  prepared: PreparedJob,
-  environment: ConnectorEnvironment,
-  /** The description of the checkpoint storage. */
-  storageDescription: string,
-  decisions: GapFlags = {},
-): Promise<JobSubmission> {
-  const { job, config, plan, graph } = prepared;
-  const splits: Record<string, readonly SourceSplit[]> = {};
-  const targets: Record<string, SinkTarget> = {};
-  const prerequisites = new Prerequisites(environment.nats);
-  const logger = sayingOnce(environment.logger);
-  const looking = { ...environment, logger, dryRun: true, planned: new Map<string, unknown>() } as const;
-  for (const vertex of graph.vertices)
-    for (const { operator } of vertex.operators) {
-      const { source, sink } = operator.details;
-      if (source !== undefined)
-        splits[operator.id] =
-          (await prerequisites.ask(() => discoverSplits(operator.id, source, looking))) ?? [];
-      if (sink === undefined) continue;
-      await prerequisites.ask(() => checkSink(operator.id, sink, looking));
-      if (sink.target !== undefined) targets[operator.id] = sink.target;
-    }
-  await prerequisites.assertMet();
-  checkOwnOutput(splits, targets, (message) => logger.warn({}, message));
-  const { inlineThresholdBytes: _ofTheWorkers, storage: askedFor, ...checkpointing } = config.checkpointing;
-  const submission: JobSubmission = {
-    job: job.name,
-    submissionId: newId(),
-    plan,
-    graphFingerprint: graphFingerprint(plan),
-    codeFingerprint: prepared.codeFingerprint,
-    codeListing: prepared.codeListing,
-    checkpointing,
-    restart: config.restart,
-    heartbeat: config.heartbeat,
-    splits: withDecisions(splits, decisions),
-    storage: askedFor === null ? null : storageDescription,
-  };
-  const { nats } = environment;
-  if (nats instanceof NatsEnvironment) checkSize(submission, NatsLink.of(nats.connection).payload.bytesMax);
-  if (environment.dryRun !== true) noteMade(submission, await provide(graph, { ...environment, logger }));
-  return submission;
-}
-
-/**
- * Lets the sinks make what they need, once nothing is left that would refuse the submission. Answers what was made.
- * @throws what a sink still meets, with what was made by then
- */
-async function provide(graph: JobGraph, environment: ConnectorEnvironment): Promise<readonly string[]> {
-  const all: string[] = [];
-  const making = { ...environment, made: (what: string) => void all.push(what) };
-  try {
-    for (const { operators } of graph.vertices)
-      for (const { operator } of operators)
-        if (operator.details.sink !== undefined) await checkSink(operator.id, operator.details.sink, making);
-    return all;
-  } catch (error) {
-    throw withMade(error, all);
-  }
-}
-
 export interface WorkerAssembly extends Pick<WorkerOptions, "backends"> {
   readonly slots: number;
   readonly logger: Logger;
@@ -328,14 +254,14 @@ export interface WorkerAssembly extends Pick<WorkerOptions, "backends"> {
 }
 
 export function createWorker(cluster: Cluster, prepared: PreparedJob, options: WorkerAssembly): Worker {
-  const { config, graph, job } = prepared;
+  const { config, graphOf, job } = prepared;
   const id = newId();
   return new Worker({
     ...cluster,
     ...options,
     id,
     job: job.name,
-    graph,
+    graphOf,
     codeFingerprint: prepared.codeFingerprint,
     codeListing: prepared.codeListing,
     processId: process.pid,

@@ -15,6 +15,7 @@ import { advice } from "./output/advice.ts";
 import { exitCodeHelp, exitCodes, reportError } from "./output/report-error.ts";
 import { commandOutput, prepareOutput, reserveStdout } from "./output/stdout.ts";
 import { endProcess } from "./process/exit.ts";
+import { rescaleCommand } from "./rescale/command.ts";
 import { stateCommands } from "./state/commands.ts";
 
 const packageJson = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
@@ -31,6 +32,7 @@ coordinatorCommand(program);
 workerCommand(program);
 requestCommands(program);
 savepointCommands(program);
+rescaleCommand(program);
 disposeCommand(program);
 jobCommands(program);
 doctorCommand(program);

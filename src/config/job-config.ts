@@ -18,6 +18,8 @@ import { type EffectiveOption, Settings } from "./settings.ts";
 export interface JobConfig {
   readonly parallelism: number;
   readonly maxParallelism: number;
+  /** The subtasks of single operators, whatever their own code says. */
+  readonly operators: { readonly [operator: string]: number };
   readonly checkpointing: CheckpointingSettings;
   readonly restart: RestartConfig;
   readonly heartbeat: { readonly pingIntervalMs: number; readonly timeoutMs: number };
@@ -66,6 +68,7 @@ export function resolveJobConfig(
   const config: JobConfig = {
     parallelism: settings.get("parallelism"),
     maxParallelism: settings.get("maxParallelism"),
+    operators: {},
     checkpointing,
     restart: restartOf(settings, checkpointing.intervalMs, repeats),
     heartbeat: {

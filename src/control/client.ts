@@ -21,8 +21,6 @@ import {
 import { LeaderSearch } from "./leader-search.ts";
 import type { ControlLink } from "./link.ts";
 import type {
-  CollectionReport,
-  DisposalReport,
   JobReport,
   JobSubmission,
   LeaderAnswer,
@@ -33,6 +31,8 @@ import type {
   SnapshotRequest,
   WorkerIdentity,
 } from "./messages.ts";
+import type { CollectionReport, DisposalReport } from "./requests/deletion.ts";
+import type { RescaleRequest } from "./requests/rescale.ts";
 import { shapes } from "./shapes.ts";
 import { type StoreIdentity, withStore } from "./store-identity.ts";
 
@@ -207,6 +207,21 @@ export class ControlClient {
       }
       await pauseOn(clock, pauseMs, signal ?? NEVER);
       pauseMs = longer(pauseMs);
+    }
+  }
+
+  /**
+   * Resolves when the job runs with these numbers of subtasks; asked again and again, a change of leader included.
+   * @throws RequestRefusedError with the reason when it was refused, or has failed: the job runs as before
+   */
+  async rescale(asked: Omit<RescaleRequest, "type">, onTaken: () => void = () => {}): Promise<void> {
+    const { clock } = this.#options.link;
+    const wish = new Wish();
+    for (let pauseMs = RETRY_MS; ; pauseMs = longer(pauseMs)) {
+      const answer = await this.#known(asked.job, { type: "job.rescale", ...asked }, wish);
+      if (answer.answer === "outcome") return;
+      onTaken();
+      await pauseOn(clock, pauseMs, NEVER);
     }
   }
 

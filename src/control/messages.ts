@@ -13,7 +13,6 @@ import type {
   HeartbeatConfig,
   JobStatus,
   MissingSubtask,
-  ObjectHandle,
   RestartStrategy,
   SubtaskName,
   SubtaskSnapshot,
@@ -26,6 +25,8 @@ import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
 import type { OperatorsTime, SubtaskTime } from "./event-time-messages.ts";
 import type { HotKeysReport } from "./hot-keys.ts";
+import type { CollectionReport, DisposalReport } from "./requests/deletion.ts";
+import type { DeployedRestore, Parallelism, PlanQuestion, RescaleRequest } from "./requests/rescale.ts";
 import type { PausedReport, WatermarkReport } from "./source-messages.ts";
 import type { Addressed } from "./store-identity.ts";
 
@@ -60,8 +61,6 @@ export interface WorkerRegistration extends WorkerIdentity {
   readonly type: "worker.register";
   readonly job: string;
   readonly codeFingerprint: string;
-  /** The parallelism of every vertex as this worker builds the job: options at its start may change it. */
-  readonly parallelism: { readonly [vertex: string]: number };
   readonly slots: number;
   readonly processId: number;
   /** The name of the worker's machine. */
@@ -163,6 +162,7 @@ type LeaderQuestion =
   | (Changing & { readonly type: "job.cancel"; readonly job: string })
   | (Changing & { readonly type: "job.suspend"; readonly job: string })
   | (Changing & SnapshotRequest)
+  | (Changing & RescaleRequest)
   /** Deletes what older generations have left behind. A repetition carries the same id. */
   | (Changing & { readonly type: "job.gc"; readonly job: string; readonly requestId: string })
   /** Deletes what an ended job has left. A repetition carries the same id. */
@@ -208,12 +208,13 @@ export interface RestoreRequest {
 
 export type LeaderAnswer =
   /**
-   * `generations`: the present one of each region, for a worker that registers. `reason`: why it is unknown, if not for
-   * its absence.
+   * For a worker that registers, `generations`: the present one of each region; `planSince`: what is below it is over.
+   * `reason`: why it is unknown, if not for its absence.
    */
   | {
       readonly answer: Exclude<Answer, "stale">;
       readonly generations?: readonly number[];
+      readonly planSince?: number;
       readonly reason?: string;
     }
   /** The request is older than the job's present life or than the nonce lasts, or names none: ask again with these. */
@@ -232,28 +233,6 @@ export type LeaderAnswer =
   | { readonly answer: "restorable" }
   | { readonly answer: "collected"; readonly report: CollectionReport }
   | { readonly answer: "disposed"; readonly report: DisposalReport };
-
-/** What `job.dispose` has deleted. */
-export interface DisposalReport {
-  /** The ids of the retained checkpoints that were deleted. */
-  readonly checkpoints: readonly number[];
-  /** The deleted checkpoint whose output may not be committed in full; what is not committed yet never will be. */
-  readonly abandoned: number | null;
-  readonly objects: number;
-  readonly bytes: number;
-  /** The names of the objects, the first hundred. */
-  readonly names: readonly string[];
-}
-
-/** What `job.gc` has deleted. */
-export interface CollectionReport {
-  readonly objects: number;
-  readonly bytes: number;
-  /** The names of the objects, the first hundred. */
-  readonly names: readonly string[];
-  /** How many of the deleted objects were left by puts that never ended. */
-  readonly unfinished: number;
-}
 
 export interface SubtaskReport {
   readonly subtask: SubtaskName;
@@ -386,8 +365,12 @@ export interface Deployment {
   /** The worker of every subtask of the generation; the same map for all workers (P5). */
   readonly placement: { readonly [subtask: SubtaskName]: string };
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
+  /** The subtasks of each operator, whatever the worker was started with (P95). */
+  readonly parallelism: Parallelism;
+  /** No generation below it is the job's any more, whatever region it is of. */
+  readonly planSince: number;
   /** null: a fresh start. */
-  readonly restore: { readonly checkpointId: number; readonly manifest: ObjectHandle } | null;
+  readonly restore: DeployedRestore | null;
   /** The job whose transactions the restored state holds; null: there are none but the job's own. */
   readonly inherits: InheritedFrom | null;
   /** true: the generation only commits what was decided, and reads nothing (P18). */
@@ -399,6 +382,7 @@ export interface Deployment {
 
 export type WorkerRequest =
   | { readonly type: "worker.ping" }
+  | PlanQuestion
   | { readonly type: "generation.deploy"; readonly deployment: Deployment }
   /** Ends every generation of the region up to this one. */
   | {

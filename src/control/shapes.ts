@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { Answer } from "../../machines/protocol.ts";
 import { checkpointOptions } from "../formats/checkpoint-options.ts";
-import { abortReason, codeListing, jobParts, jobStatus, splits } from "../formats/job.ts";
+import { abortReason, codeListing, jobParts, jobStatus, plan, splits } from "../formats/job.ts";
 import { isSubjectToken } from "../formats/names.ts";
 import {
   count,
@@ -31,6 +31,7 @@ import type {
   SubtaskMessage,
   WorkerRequest,
 } from "./messages.ts";
+import type { PlanAnswer } from "./requests/rescale.ts";
 
 const fileName = text.regex(/^\w[\w.-]*$/, "no name of a file");
 const submission: z.ZodType<JobSubmission> = z.object({ ...jobParts, storage: nullable.text });
@@ -62,13 +63,13 @@ const restore = z.object({
 });
 const addressed = z.object({ store: text.exactOptional(), secret: secret.exactOptional() });
 const changing = z.object({ meant: z.object({ life: text, nonce: text }).exactOptional() });
+const parallelism = z.record(text, positive);
 const question = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("worker.register"),
     job,
     worker: workerId,
     codeFingerprint: text,
-    parallelism: z.record(text, positive),
     slots: positive.max(SLOTS_MAX),
     processId: count,
     host: text,
@@ -96,6 +97,13 @@ const question = z.discriminatedUnion("type", [
     kind: z.enum(["checkpoint", "savepoint"]),
     directory: nullable.text,
     followedBy: z.enum(["go-on", "stop", "drain", "cancel"]),
+  }),
+  changing.extend({
+    type: z.literal("job.rescale"),
+    job,
+    request: text,
+    parallelism: positive.nullable(),
+    operators: parallelism,
   }),
   changing.extend({ type: z.literal("job.gc"), job, requestId: text }),
   changing.extend({
@@ -241,6 +249,7 @@ const leaderAnswer: z.ZodType<LeaderAnswer> = z.discriminatedUnion("answer", [
   z.object({
     answer: answerWord,
     generations: z.array(count).exactOptional(),
+    planSince: count.exactOptional(),
     reason: text.exactOptional(),
   }),
   z.object({ answer: z.literal("stale"), life: text, nonce: text }),
@@ -265,6 +274,12 @@ const leaderAnswer: z.ZodType<LeaderAnswer> = z.discriminatedUnion("answer", [
 const workerRequest: z.ZodType<WorkerRequest> = z.discriminatedUnion("type", [
   z.object({ type: z.literal("worker.ping") }),
   z.object({
+    type: z.literal("worker.plan"),
+    parallelism: positive.nullable(),
+    operators: parallelism,
+    maxParallelism: positive,
+  }),
+  z.object({
     type: z.literal("generation.deploy"),
     deployment: z.object({
       job,
@@ -274,7 +289,9 @@ const workerRequest: z.ZodType<WorkerRequest> = z.discriminatedUnion("type", [
       nonce: text,
       placement: z.record(text, text),
       splits,
-      restore: z.object({ checkpointId: count, manifest: object }).nullable(),
+      parallelism,
+      planSince: count,
+      restore: z.object({ checkpointId: count, manifest: object, parallelism }).nullable(),
       inherits: z.object({ incarnation: text, generation: count.nullable() }).nullable(),
       settle: z.boolean(),
       maxParallelism: positive,
@@ -282,6 +299,11 @@ const workerRequest: z.ZodType<WorkerRequest> = z.discriminatedUnion("type", [
     }),
   }),
   z.object({ type: z.literal("generation.teardown"), job, region: count, generation: count }),
+]);
+
+const planAnswer: z.ZodType<PlanAnswer> = z.discriminatedUnion("answer", [
+  z.object({ answer: z.literal("planned"), plan }),
+  z.object({ answer: z.literal("refused"), reason: text }),
 ]);
 
 const generation = count;
@@ -366,6 +388,7 @@ export const shapes = {
   standbyRequest: shapeOf(standbyRequest),
   leaderAnswer: shapeOf(leaderAnswer),
   workerRequest: shapeOf(workerRequest),
+  planAnswer: shapeOf(planAnswer),
   pingAnswer: shapeOf(pingAnswer),
   generationRequest: shapeOf(generationRequest),
   subtaskMessage: shapeOf(subtaskMessage),

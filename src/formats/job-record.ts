@@ -8,7 +8,7 @@ import { z } from "zod";
 import type { JobRecord } from "../../machines/protocol.ts";
 import { RecordUnreadableError } from "../errors.ts";
 import { shellCommand } from "../shell-command.ts";
-import { abortReason, jobParts, jobStatus, terminalStatus, unfinished } from "./job.ts";
+import { abortReason, jobParts, jobStatus, plan, terminalStatus, unfinished } from "./job.ts";
 import { count, object, parsedJson, text, texts, timeMs } from "./shape.ts";
 
 const FORMAT = 1;
@@ -38,6 +38,15 @@ const schema: z.ZodType<JobRecord> = z.object({
       allFinished: z.boolean(),
     }),
   ),
+  planSince: count,
+  formerPlans: z.array(z.object({ plan, upTo: count })),
+  submittedPlan: plan.exactOptional(),
+  rescale: z
+    .object({
+      ...{ request: text, state: z.enum(["pending", "done", "failed"]) },
+      ...{ reason: z.string(), atMs: timeMs },
+    })
+    .exactOptional(),
   origin: z
     .object({
       location: text,

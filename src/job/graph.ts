@@ -15,6 +15,7 @@ import { checkWaitsWith } from "./joins/waits.ts";
 
 /** @throws ConfigurationError when job and configuration do not go together */
 export function buildGraph(job: Job, config: JobConfig): JobGraph {
+  checkOperators(job, config);
   for (const operator of job.operators) checkParallelism(operator, config);
   checkTransactionsEnd(job, config);
   checkLastCheckpoint(job, config);
@@ -33,15 +34,30 @@ export function withOvertaking(job: Job, config: JobConfig): JobConfig {
 /** So long barriers wait behind records first. */
 const OVERTAKING_MS = 1000;
 
+/** Refuses a number of subtasks for an operator that the job does not have. */
+function checkOperators(job: Job, { operators }: JobConfig): void {
+  const ids = definitionsOf(job).map(({ id }) => id);
+  for (const id of Object.keys(operators))
+    if (!ids.includes(id))
+      throw new ConfigurationError(
+        id,
+        `there is no operator "${id}" in job ${job.name}; it has ${ids.join(", ")}`,
+      );
+}
+
 function checkParallelism(operator: JobOperator, config: JobConfig): void {
   const { id } = operator.definition;
-  if (operator.parallelism !== undefined && operator.parallelism > config.maxParallelism) {
+  const parallelism = parallelismIn(operator, config);
+  if (parallelism > config.maxParallelism) {
     throw new ConfigurationError(
       id,
-      `operator "${id}": parallelism ${operator.parallelism} is above the job's maxParallelism ${config.maxParallelism}`,
+      `operator "${id}": parallelism ${parallelism} is above the job's maxParallelism ${config.maxParallelism}`,
     );
   }
 }
+
+const parallelismIn = ({ definition, parallelism: own }: JobOperator, config: JobConfig): number =>
+  config.operators[definition.id] ?? own ?? config.parallelism;
 
 /** Refuses an unbounded job without checkpoints, which would never commit (P19). */
 function checkTransactionsEnd(job: Job, config: JobConfig): void {
@@ -161,8 +177,9 @@ function chain(job: Job, config: JobConfig): JobGraph {
     outputOf(from, input).edges.push(edge.id);
   };
 
-  for (const { definition, inputs, parallelism: own } of job.operators) {
-    const parallelism = own ?? config.parallelism;
+  for (const operator of job.operators) {
+    const { definition, inputs } = operator;
+    const parallelism = parallelismIn(operator, config);
     const draft: OperatorDraft = { operator: definition, outputs: [] };
     const { beginsVertex = false, holdsRecords = false, ports = DEFAULT_PORTS } = definition.details;
     const stands = beginsVertex || holdsRecords || ports.length > 1;

@@ -103,3 +103,22 @@ export function completedEvent(
     persistedInFlightBytes: snapshots.reduce((sum, snapshot) => sum + snapshot.persistedInFlightBytes, 0),
   };
 }
+
+/** What has become of a rescale; `reason`: why the job has gone back. */
+export function rescaleEvent(
+  place: StepPlace,
+  event: "rescale.decided" | "rescale.done" | "rescale.undone",
+  parallelism: { readonly [operator: string]: number },
+  reason: string,
+): FeedEvent {
+  return {
+    ...place,
+    role: "coordinator",
+    event,
+    from: "",
+    to: "",
+    effects: [],
+    parallelism,
+    ...(reason === "" ? {} : { reason }),
+  };
+}

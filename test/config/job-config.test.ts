@@ -17,6 +17,7 @@ const refusal = (options: unknown, overrides?: ConfigOverrides) =>
 const defaults: JobConfig = {
   parallelism: 1,
   maxParallelism: 128,
+  operators: {},
   checkpointing: {
     ...checkpointingConfig({ intervalMs: null }),
     inlineThresholdBytes: 20_480,

@@ -95,6 +95,10 @@ export const record: JobRecord = {
       },
     ],
     failures: [{ atMs: 1, generation: 1, where: "job", reason: "x" }],
+    planSince: 1,
+    formerPlans: [{ plan: { vertices: [], edges: [], maxParallelism: 128 }, upTo: 7 }],
+    submittedPlan: { vertices: [], edges: [], maxParallelism: 128 },
+    rescale: { request: "r", state: "failed", reason: "no slots", atMs: 1 },
   }),
 };
 

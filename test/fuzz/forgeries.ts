@@ -105,7 +105,6 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
       job,
       worker,
       codeFingerprint: "c",
-      parallelism: { read: 2 },
       slots: 1,
       processId: 1,
       host: "stranger",
@@ -129,9 +128,14 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
     ...asked,
     ...{ job, request: "forged", kind: "savepoint", directory: "nats:forged", followedBy: "go-on" },
   }),
+  "job.rescale": ({ job }) => ({
+    ...{ job, ...asked, request: "forged" },
+    ...{ parallelism: 2, operators: { read: 1 } },
+  }),
   "job.gc": ({ job }) => ({ job, ...asked, requestId: "forged" }),
   "job.dispose": ({ job }) => ({ job, ...asked, requestId: "forged", what: "job" }),
   "worker.ping": () => ({}),
+  "worker.plan": () => ({ parallelism: 2, operators: { read: 1 }, maxParallelism: 128 }),
   "generation.deploy": ({ job, generation, checkpointId, worker }) => ({
     deployment: {
       ...{
@@ -142,7 +146,8 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
         nonce: "forged",
         placement: { [subtask]: worker },
       },
-      ...{ splits: { read: [{ id: "0" }] }, restore: { checkpointId, manifest: handle }, settle: false },
+      ...{ splits: { read: [{ id: "0" }] }, parallelism: { read: 1 }, planSince: 0, settle: false },
+      restore: { checkpointId, manifest: handle, parallelism: { read: 1 } },
       ...{ inherits: null, maxParallelism: 128, iterations: "exact" },
     },
   }),
@@ -194,7 +199,7 @@ const operatorsTime = {
 
 const deleted = { objects: 1, bytes: 1, names: [handle.name] };
 const answers: { readonly [word in AnswerWord | "too-large"]: Fields } = {
-  accepted: { generations: [1], reason: "forged" },
+  accepted: { generations: [1], planSince: 1, reason: "forged" },
   duplicate: {},
   stale: { life: "forged", nonce: "1 forged" },
   unknown: { reason: "forged" },

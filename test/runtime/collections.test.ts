@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { CollectionReport } from "../../src/control/messages.ts";
+import type { CollectionReport } from "../../src/control/requests/deletion.ts";
 import { InvariantError, StorageStalledError } from "../../src/errors.ts";
 import { Collections } from "../../src/runtime/leader/checkpoints/collections.ts";
 import type { WriteOutcome } from "../../src/runtime/leader/records/record-writer.ts";

@@ -291,7 +291,7 @@ export class SimulatedWorld implements SharedWorld {
   #startWorker(process: VirtualProcess, job: SimulatedJob): void {
     const bus = this.network.connect(process);
     const { life, prepared } = job;
-    const { graph, codeFingerprint, codeListing } = prepared;
+    const { graphOf, codeFingerprint, codeListing } = prepared;
     const surroundings = this.#surroundings(process, bus);
     const { id } = surroundings;
     const member: Member = { role: "worker", process, bus, id, job, stop: () => worker.stop() };
@@ -299,7 +299,7 @@ export class SimulatedWorld implements SharedWorld {
     const worker = new Worker({
       ...surroundings,
       job: life.name,
-      graph,
+      graphOf,
       codeFingerprint,
       codeListing,
       ...life.worker,

@@ -55,6 +55,8 @@ export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
     restart: { strategy: "none" },
     heartbeat: { pingIntervalMs: 250, timeoutMs: 5000 },
     splits: {},
+    planSince: 0,
+    formerPlans: [],
     checkpoints: [],
     origin: null,
     savepoints: [],

@@ -4,7 +4,8 @@ import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
 import { SavepointPlaces } from "../../src/checkpoint/savepoint-places.ts";
 import type { CheckpointStorage, ObjectHandle } from "../../src/checkpoint/storage.ts";
-import { newId, prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
+import { newId, prepareSubmission } from "../../src/cli/assembly.ts";
+import { submissionOf } from "../../src/cli/submission/submission.ts";
 import { systemClock } from "../../src/clock.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
@@ -212,11 +213,11 @@ export class MemoryWorld {
 
   async startWorker(): Promise<Worker> {
     const bus = this.broker.connect();
-    const { graph, codeFingerprint, codeListing, job } = this.#prepared;
+    const { graphOf, codeFingerprint, codeListing, job } = this.#prepared;
     const worker = new Worker({
       ...this.#process(bus),
       job: job.name,
-      graph,
+      graphOf,
       codeFingerprint,
       codeListing,
       slots: 1,

@@ -4,7 +4,7 @@ import { phaseInWords, reasonInWords } from "../../words.ts";
 import type { AskedFacts, JobFacts, LeftBehind, RequestInput } from "./request-events.ts";
 
 /** What only a job gives that has not ended. */
-export type Wanted = "cancel" | "suspend" | "take a savepoint of" | "take a checkpoint of";
+export type Wanted = "cancel" | "suspend" | "rescale" | "take a savepoint of" | "take a checkpoint of";
 
 /** What a job that has ended leaves to go on from. */
 export function leftBy({ savepoints, disposed, checkpoints }: JobRecord): LeftBehind {

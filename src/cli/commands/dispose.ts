@@ -5,7 +5,7 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import type { DisposalTarget } from "../../../machines/record.ts";
 import { disposeSavepoint, savepointObjects, splitLocation } from "../../checkpoint/savepoint.ts";
 import { sweepCommand } from "../../connectors/sink-folder.ts";
-import type { DisposalReport } from "../../control/messages.ts";
+import type { DisposalReport } from "../../control/requests/deletion.ts";
 import {
   ConfigurationError,
   EnvironmentError,

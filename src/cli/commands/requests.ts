@@ -7,13 +7,7 @@ import type { JobSubmission, RestoreRequest } from "../../control/messages.ts";
 import type { ConnectorEnvironment } from "../../dataflow/connector.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
-import {
-  type ClusterView,
-  type PreparedJob,
-  prepareSubmission,
-  submissionOf,
-  warnOfCaptures,
-} from "../assembly.ts";
+import { type ClusterView, type PreparedJob, prepareSubmission, warnOfCaptures } from "../assembly.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { interruptible } from "../process/interruption.ts";
@@ -22,6 +16,7 @@ import { addGapOptions, describeGaps, type GapFlags } from "../submission/gaps.t
 import { loadJobFile } from "../submission/job-file.ts";
 import { sayingWhatStays } from "../submission/made-before.ts";
 import { earlierRun } from "../submission/prerequisites.ts";
+import { submissionOf } from "../submission/submission.ts";
 import { tellSeen, untilCanceled } from "./canceled.ts";
 import {
   addClientOptions,

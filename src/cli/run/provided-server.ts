@@ -12,11 +12,12 @@ import { EnvironmentError } from "../../errors.ts";
 import { type LastingServer, startLastingServer } from "../../nats/server/lasting-server.ts";
 import type { NatsServer } from "../../nats/server/server.ts";
 import { provideNatsServer } from "../../nats/server/server-binary.ts";
-import { type Cluster, type PreparedJob, submissionOf } from "../assembly.ts";
+import type { Cluster, PreparedJob } from "../assembly.ts";
 import { advice, shownPath, writeMessage } from "../output/advice.ts";
 import type { GapFlags } from "../submission/gaps.ts";
 import { earlierRun, sayingOnce, untilMet } from "../submission/prerequisites.ts";
 import type { RestoringFlags } from "../submission/restoring.ts";
+import { submissionOf } from "../submission/submission.ts";
 
 interface WaitingRun {
   readonly flags: GapFlags & Pick<RestoringFlags, "from" | "dryRun"> & { readonly fresh?: boolean };

@@ -1,4 +1,5 @@
 /** Where `tidemark state` reads from: a retained checkpoint of a job, or a savepoint. */
+import { planOfCheckpoint } from "../../../machines/leader/rescale.ts";
 import type { CompletedCheckpoint, GraphPlan, JobRecord, Manifest } from "../../../machines/protocol.ts";
 import { readSavepoint, splitLocation } from "../../checkpoint/savepoint.ts";
 import {
@@ -113,7 +114,7 @@ export async function withSource(
     return {
       job,
       from: { kind: "checkpoint", checkpointId: id, completedAtMs, ageMs },
-      plan: record.plan,
+      plan: planOfCheckpoint(record, id),
       splits: record.splits,
       manifest,
       read: (object) => storage.get(object),

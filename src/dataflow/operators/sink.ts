@@ -53,6 +53,14 @@ export function memoryIn(states: readonly StateHandle[], operator: string, subta
   }
 }
 
+/**
+ * What writers remember that the job does not have at present: with more subtasks again, each of them misses its marker
+ * if that is gone.
+ */
+export function memoriesOfOthers(states: readonly StateHandle[], subtaskIndex: number): StateHandle[] {
+  return states.filter((state) => isMemory(state) && state.subtaskIndex !== subtaskIndex);
+}
+
 function isMemory(state: StateHandle): state is OperatorStateHandle {
   return state.kind === "operator" && state.state === SINK_STATE;
 }

@@ -30,6 +30,7 @@ import { InputReleases } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
+import { LedJobs } from "./led-jobs.ts";
 import { DamagedJobs } from "./records/damaged-jobs.ts";
 import { readRecord } from "./records/stored-record.ts";
 import { answerOfJob, type OfJob, type Rehearsal, type Submit } from "./requests-of-job.ts";
@@ -59,7 +60,7 @@ export class Coordinator {
   readonly #scope: LeadershipScope;
   readonly #lease: Lease;
   readonly #watch: LeaseWatch;
-  readonly #jobs = new Map<string, JobRuntime>();
+  readonly #jobs = new LedJobs();
   readonly #offers: WorkerOffers;
   #control: Subscription | undefined;
   #session: Subscription | undefined;
@@ -182,9 +183,8 @@ export class Coordinator {
     this.#control?.close();
     this.#control = undefined;
     this.#standbys?.close();
-    this.#damaged.end([...this.#jobs.keys()].filter((job) => this.#leads(job)));
-    for (const job of this.#jobs.values()) job.close();
-    this.#jobs.clear();
+    this.#damaged.end([...this.#jobs.keys()].filter((job) => this.#jobs.leads(job)));
+    this.#jobs.closeAll();
   }
 
   /** Every job of this scope whose record is in the store, ended ones included: their clean-up may be unfinished. */
@@ -233,20 +233,21 @@ export class Coordinator {
       key: jobKey(job),
       doubt: this.#doubt,
       onEnded: (ended, signal) => this.#releases.ended(ended, signal),
+      workers: this.#jobs.workersOf(job),
+      onRescaled: () => {
+        if (this.#jobs.get(job) !== runtime) return;
+        this.#jobs.release(job);
+        this.#adoption = this.#adoptJobs(this.#lease.token);
+      },
       onLost: (why) => {
         if (this.#jobs.get(job) !== runtime) return;
-        this.#forget(job);
+        this.#jobs.forget(job);
         if (why !== undefined) this.#damaged.add(job, why);
       },
     });
     this.#jobs.set(job, runtime);
     this.#damaged.remove(job);
     runtime.start();
-  }
-
-  #forget(job: string): void {
-    this.#jobs.get(job)?.close();
-    this.#jobs.delete(job);
   }
 
   /** Submissions and adoptions one at a time: each reads a record and then decides. */
@@ -278,7 +279,7 @@ export class Coordinator {
     const { own, place } = this.#options;
     const { job } = request.submission;
     const other = own === undefined ? await this.#watch.livingHolder(leaseKey(job)) : place;
-    if (other !== undefined && (!this.#leads(job) || own !== undefined)) return ledByRun(job, other);
+    if (other !== undefined && (!this.#jobs.leads(job) || own !== undefined)) return ledByRun(job, other);
     return (await this.#staleSubmission(request)) ?? (await this.#take(request));
   }
 
@@ -310,13 +311,9 @@ export class Coordinator {
     return await this.#take(request);
   }
 
-  #leads(job: string): boolean {
-    return this.#jobs.get(job)?.ended === false;
-  }
-
   /** Whether the coordinator of a run leads the job now, or did a moment ago. */
   async #isLedApart(job: string): Promise<boolean> {
-    if (this.#options.own !== undefined || this.#leads(job)) return false;
+    if (this.#options.own !== undefined || this.#jobs.leads(job)) return false;
     return (await this.#watch.holder(leaseKey(job))) !== undefined;
   }
 
@@ -325,7 +322,7 @@ export class Coordinator {
     const runtime = this.#jobs.get(job);
     if (runtime?.ended !== true) return runtime;
     const found = await this.#recordOf(job);
-    if (found?.scope !== this.#scope) this.#forget(job);
+    if (found?.scope !== this.#scope) this.#jobs.forget(job);
     return this.#jobs.get(job);
   }
 
@@ -421,7 +418,7 @@ export class Coordinator {
     // Copying takes its time: the coordinator that leads now must not find a record of ours (P9). The client asks
     // again.
     if (this.#lease.token !== lease) throw new DisconnectedError(`job ${job}: leading no more`);
-    this.#forget(job);
+    this.#jobs.forget(job);
     let answer: CompareAndSet = { outcome: "refused" };
     try {
       answer = await store.compareAndSet(key, encodeRecord(admitted.record), found?.revision ?? 0);

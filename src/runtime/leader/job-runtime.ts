@@ -13,7 +13,6 @@ import { regionsOf } from "../../../machines/leader/regions.ts";
 import { restartMachine } from "../../../machines/leader/restart.ts";
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
-import { planRecovery } from "../../../machines/recovery.ts";
 import type { Roles } from "../../../machines/roles.ts";
 import { eventOf, inputOf } from "../../../machines/wiring.ts";
 import type { SavepointPlaces } from "../../checkpoint/savepoint-places.ts";
@@ -41,13 +40,13 @@ import type { MessageAnswer } from "./generations/leader-generation.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
 import { SourceGroups } from "./generations/source-groups.ts";
 import type { WorkerAdmission } from "./generations/worker-admission.ts";
+import type { KnownWorker } from "./generations/worker-registry.ts";
 import { type RecordAnswer, RecordWriter, type StoreAnswer } from "./records/record-writer.ts";
 import { JobFailures } from "./report/job-failures.ts";
-import { troublesOfJob } from "./report/job-troubles.ts";
-import { findInheritance } from "./submissions/found-inheritance.ts";
-import { findManifest } from "./submissions/found-manifest.ts";
+import { jobReport } from "./report/job-report.ts";
+import { Rescales } from "./rescale/rescales.ts";
+import { findRecovery } from "./submissions/found-recovery.ts";
 import type { Placement } from "./submissions/slot-wait.ts";
-import { keepsState } from "./submissions/submission.ts";
 
 export interface JobRuntimeOptions extends Surroundings {
   readonly job: string;
@@ -70,6 +69,10 @@ export interface JobRuntimeOptions extends Surroundings {
   readonly onCrash: (error: unknown) => void;
   /** The terminal status is durable. The signal is aborted when this runtime is closed. */
   readonly onEnded: (record: JobRecord, signal: AbortSignal) => void;
+  /** The workers that were known before the job was rescaled: they need not register again first. */
+  readonly workers: readonly KnownWorker[];
+  /** The record has another plan (P95): this runtime is to be closed, and the job to be led anew. */
+  readonly onRescaled: () => void;
   /** Another leader has taken the job over, or its record is none any more: this runtime is to be closed. */
   readonly onLost: (why?: RecordUnreadableError) => void;
 }
@@ -85,6 +88,7 @@ export class JobRuntime {
   readonly #life = newLife();
   readonly #checkpoints: JobCheckpoints;
   readonly requests: JobRequests;
+  readonly rescales: Rescales;
   readonly #generations: RegionGenerations;
   #placement: Placement = {};
   /** What was found of the job whose transactions this one holds when its recovery was planned last. */
@@ -165,6 +169,13 @@ export class JobRuntime {
       onLost: (generations, worker, reason) =>
         this.#host.send("job", { type: "worker.lost", generations, worker, reason }),
     });
+    for (const { registration, ...reached } of options.workers)
+      this.#workers.registry.register(registration, reached);
+    this.rescales = this.#newRescales();
+  }
+
+  get workers(): readonly KnownWorker[] {
+    return this.#workers.registry.list();
   }
 
   get admission(): WorkerAdmission {
@@ -182,6 +193,7 @@ export class JobRuntime {
       },
       handlers: this.#jobHandlers(),
     });
+    this.rescales.start();
   }
 
   /** The leader has stepped down, or the process ends: nothing is sent or deleted from here on (P9). */
@@ -219,14 +231,6 @@ export class JobRuntime {
     return { answer: "accepted" };
   }
 
-  cancel(): LeaderAnswer {
-    this.requests.cancelAsked();
-    const reason = this.requests.cancelRefusal();
-    if (reason !== undefined) return { answer: "refused", reason };
-    this.#host.send("job", { type: "cancel.requested" });
-    return { answer: "accepted" };
-  }
-
   suspend(): LeaderAnswer {
     const reason = this.requests.suspendRefusal();
     if (reason !== undefined) return { answer: "refused", reason };
@@ -240,26 +244,16 @@ export class JobRuntime {
 
   report(): JobReport {
     const { record } = this;
-    const { registry, slots } = this.#workers;
-    const phase = this.#host.state("job") || record.status;
-    return {
-      job: record.job,
-      incarnation: record.incarnation,
-      generation: record.generation,
-      generations: record.generations,
-      status: record.status,
-      phase,
+    return jobReport({
+      record,
       leader: this.#options.leader,
-      ...registry.report(record.generations),
-      eventTime: this.#workers.eventTime.report(),
-      checkpoints: this.#checkpoints.report(),
-      restarts: this.#failures.restarts,
-      keepsState: keepsState(record),
-      failures: this.#failures.report(record),
-      waitingFor: phase === "waiting" ? slots.needed : "",
-      troubles: troublesOfJob([this.#options.troubles, this.#troubles], registry.list()),
-      unansweredRequests: this.requests.unanswered,
-    };
+      phase: this.#host.state("job") || record.status,
+      workers: this.#workers,
+      checkpoints: this.#checkpoints,
+      failures: this.#failures,
+      requests: this.requests,
+      troubles: [this.#options.troubles, this.#troubles],
+    });
   }
 
   /* ------------------------------------------------------------------ effects of the job machine */
@@ -297,6 +291,7 @@ export class JobRuntime {
         logger.info({ job, generation }, "job is running");
         const atMs = clock.nowMs();
         this.#failures.recovered(atMs);
+        void this.rescales.recovered();
         this.#reaper.sweep(this.record);
         this.#checkpoints.sweep();
         return { atMs };
@@ -305,6 +300,7 @@ export class JobRuntime {
         const { generation } = this.record;
         logger.error({ job, generation, where, reason }, "job failed");
         this.#failures.failed();
+        void this.rescales.failed(`${where}: ${reason}`);
         this.#host.tell(eventOf("job.failed", { where, reason }));
         const atMs = clock.nowMs();
         void this.#writer.change({ change: "failure", failure: { atMs, generation, where, reason } });
@@ -347,24 +343,18 @@ export class JobRuntime {
   }
 
   async #planRecovery(answer: (event: AnswerOf<Roles["job"], "plan.recovery">) => void): Promise<void> {
-    const { record } = this;
-    const { signal } = this.#life;
-    // A worker that is registered has proven that its directory is this one (P53).
-    const isProven = () => !this.#options.doubt.isUnproven || this.#workers.registry.list().length > 0;
-    const reading = { ...this.#options, troubles: this.#troubles, signal };
-    const found = await findManifest(record, { ...reading, isProven });
-    const inheritance = await findInheritance(record, found, reading);
-    if (signal.aborted) return;
-    // What was decided while this one was read has subsumed it, so it may be deleted by now (P67).
-    if (latestOf(this.record) !== latestOf(record)) return await this.#planRecovery(answer);
-    const plan = planRecovery(record, found);
-    if (plan.plan === "restore") this.#reaper.knowManifest(plan.checkpoint, plan.manifest);
-    if (plan.plan === "stop") answer({ type: "recovery.impossible", reason: plan.reason });
-    else if ("refused" in inheritance) answer({ type: "recovery.impossible", reason: inheritance.refused });
-    else {
-      this.#inherits = inheritance.inherits;
-      answer({ type: "recovery.planned" });
-    }
+    const found = await findRecovery({
+      ...this.#options,
+      troubles: this.#troubles,
+      signal: this.#life.signal,
+      record: () => this.record,
+      isRegistered: () => this.#workers.registry.list().length > 0,
+      onManifest: (checkpoint, manifest) => this.#reaper.knowManifest(checkpoint, manifest),
+    });
+    if (found === undefined) return;
+    if ("impossible" in found) return answer({ type: "recovery.impossible", reason: found.impossible });
+    this.#inherits = found.inherits;
+    answer({ type: "recovery.planned" });
   }
 
   /** The record may be an older copy than its workers have seen: then it learns of that first, and is planned anew. */
@@ -426,6 +416,19 @@ export class JobRuntime {
     return troubles;
   }
 
+  #newRescales(): Rescales {
+    return new Rescales({
+      ...this.#options,
+      signal: this.#life.signal,
+      workers: this.#workers.registry,
+      requests: this.requests,
+      record: () => this.record,
+      phase: () => this.#host.state("job"),
+      change: (change) => this.#writer.change(change),
+      onDecided: this.#options.onRescaled,
+    });
+  }
+
   #newHost(): Host {
     const { clock, logger, job, onCrash } = this.#options;
     return new Host({
@@ -444,5 +447,3 @@ export class JobRuntime {
     );
   }
 }
-
-const latestOf = ({ checkpoints }: JobRecord): number | undefined => checkpoints.at(-1)?.checkpointId;

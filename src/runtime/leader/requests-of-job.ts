@@ -20,10 +20,19 @@ export type OfJob = Exclude<LeaderRequest, Submit | Rehearsal>;
 
 type Changing = Extract<
   OfJob,
-  { readonly type: "job.cancel" | "job.suspend" | "job.snapshot" | "job.gc" | "job.dispose" }
+  {
+    readonly type: "job.cancel" | "job.suspend" | "job.snapshot" | "job.rescale" | "job.gc" | "job.dispose";
+  }
 >;
 
-const CHANGING: readonly string[] = ["job.cancel", "job.suspend", "job.snapshot", "job.gc", "job.dispose"];
+const CHANGING: readonly string[] = [
+  "job.cancel",
+  "job.suspend",
+  "job.snapshot",
+  "job.rescale",
+  "job.gc",
+  "job.dispose",
+];
 const isChanging = (request: OfJob): request is Changing => CHANGING.includes(request.type);
 
 /**
@@ -60,11 +69,13 @@ async function answerOf(runtime: JobRuntime, request: OfJob, nonces: RequestNonc
     case "job.status":
       return { answer: "status", status: reportFor(runtime.report(), request.keys === true) };
     case "job.cancel":
-      return runtime.cancel();
+      return runtime.requests.cancel();
     case "job.suspend":
       return runtime.suspend();
     case "job.snapshot":
       return runtime.requests.take(request);
+    case "job.rescale":
+      return runtime.rescales.request(request);
     case "job.gc":
       return runtime.collect(request.requestId);
   }

@@ -6,7 +6,7 @@
  */
 
 import { type EdgeEnds, receiversOf, sendersOf } from "../../../machines/graph/topology.ts";
-import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
+import type { GraphPlan, Manifest, SubtaskName } from "../../../machines/protocol.ts";
 import type { FeedbackChannels } from "../../../machines/worker/alignment.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
 import type { ShortAnswer } from "../../control/shapes.ts";
@@ -29,7 +29,6 @@ import { InputGate } from "../../dataflow/input-gate.ts";
 import { LoopEntrance } from "../../dataflow/loop-entrance.ts";
 import { createEdgeOutput, type EdgeOutput } from "../../dataflow/output.ts";
 import { invariant } from "../../errors.ts";
-import { planOf } from "../../job/plan.ts";
 import { assign, NOTHING, type SubtaskRestore } from "../../job/restore/assignment.ts";
 import { newLife } from "../life.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
@@ -272,16 +271,19 @@ function placeInLoop(
   };
 }
 
-/** @param manifest that of the checkpoint that the deployment restores */
+/**
+ * @param from the plan that the checkpoint was taken of
+ * @param manifest that of the checkpoint that the deployment restores
+ */
 export function restoresOf(
   deployment: Deployment,
-  graph: JobGraph,
+  from: GraphPlan,
+  to: GraphPlan,
   manifest: Manifest | undefined,
 ): ReadonlyMap<SubtaskName, SubtaskRestore> {
   if (deployment.restore === null) return new Map();
   invariant(manifest !== undefined, "a deployment that restores comes with a manifest");
   const { checkpointId } = deployment.restore;
   invariant(manifest.checkpointId === checkpointId, `the manifest is that of ${manifest.checkpointId}`);
-  const plan = planOf(graph);
-  return assign(manifest, plan, plan);
+  return assign(manifest, from, to);
 }

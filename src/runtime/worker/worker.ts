@@ -23,6 +23,7 @@ import type {
   WorkerRegistration,
   WorkerRequest,
 } from "../../control/messages.ts";
+import type { Parallelism, PlanAnswer, PlanQuestion } from "../../control/requests/rescale.ts";
 import { generationSecret } from "../../control/seal.ts";
 import { type ShortAnswer, shapes } from "../../control/shapes.ts";
 import { withStore } from "../../control/store-identity.ts";
@@ -31,6 +32,7 @@ import type { JobGraph } from "../../dataflow/graph.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { describeError, ForeignAnswerError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { codeDifferences } from "../../job/code/code-listing.ts";
+import { planOf } from "../../job/plan.ts";
 import { DirectoryClaim } from "../directory-claim.ts";
 import { newLife } from "../life.ts";
 import { readManifest } from "../manifest.ts";
@@ -43,7 +45,8 @@ export interface WorkerOptions extends WorkerSurroundings {
   /** Random per process start (P5). */
   readonly id: string;
   readonly job: string;
-  readonly graph: JobGraph;
+  /** The job's graph with these numbers of subtasks. @throws ConfigurationError */
+  readonly graphOf: GraphOf;
   readonly codeFingerprint: string;
   readonly codeListing: CodeListing;
   readonly slots: number;
@@ -59,6 +62,15 @@ export interface WorkerOptions extends WorkerSurroundings {
   /** Called when a generation did not end in time: the process must end (P29). */
   readonly onStuck: (error: Error) => void;
 }
+
+/** The numbers of subtasks that a graph is to have; `parallelism`: as the worker was started. */
+export interface GraphWanted {
+  readonly parallelism?: number;
+  readonly operators: Parallelism;
+  readonly maxParallelism: number;
+}
+
+export type GraphOf = (wanted: GraphWanted) => JobGraph;
 
 const LAST_WORD_MS = 1000;
 
@@ -148,10 +160,6 @@ export class Worker {
       this.#options;
     const { identity } = this.#options;
     const { signal } = this.#life;
-    const vertices = this.#options.graph.vertices.map(
-      ({ id: vertex, parallelism: of }) => [vertex, of] as const,
-    );
-    const parallelism = Object.fromEntries(vertices);
     while (!signal.aborted) {
       const registration: WorkerRegistration = {
         type: "worker.register",
@@ -160,7 +168,6 @@ export class Worker {
         inbox: this.#inbox,
         nth: this.#registrations++,
         codeFingerprint,
-        parallelism,
         slots,
         processId,
         host,
@@ -180,7 +187,7 @@ export class Worker {
         if (answer.answer === "unknown")
           this.#leader.failed(answer.reason ?? `job ${job} is not submitted, or has ended`);
         else this.#leader.passed();
-        if (answer.answer === "accepted") this.#endOlderThan(answer.generations ?? []);
+        if (answer.answer === "accepted") this.#endOlderThan(answer.generations ?? [], answer.planSince ?? 0);
       } catch (error) {
         this.#registered = false;
         if (retryOf(error) !== "now") throw error;
@@ -201,6 +208,8 @@ export class Worker {
     switch (request.type) {
       case "worker.ping":
         return this.#ping();
+      case "worker.plan":
+        return this.#plan(request);
       case "generation.deploy":
         return this.#inOrder(() => this.#deploy(request.deployment));
       case "generation.teardown":
@@ -220,7 +229,18 @@ export class Worker {
     };
   }
 
-  #endOlderThan(generations: readonly number[]): void {
+  #plan({ parallelism, operators, maxParallelism }: PlanQuestion): PlanAnswer {
+    try {
+      const asked = { operators, maxParallelism, ...(parallelism === null ? {} : { parallelism }) };
+      return { answer: "planned", plan: planOf(this.#options.graphOf(asked)) };
+    } catch (error) {
+      return { answer: "refused", reason: describeError(error) };
+    }
+  }
+
+  /** A generation of a former plan goes on until the first one of the present plan is raised. */
+  #endOlderThan(generations: readonly number[], planSince: number): void {
+    if (generations.length > 0) void this.#inOrder(() => this.#endBelow(planSince));
     for (const [region, generation] of generations.entries())
       if (generation > this.#highestOf(region) && this.#running.has(region))
         void this.#inOrder(() => this.#endUpTo(region, generation - 1));
@@ -234,6 +254,12 @@ export class Worker {
     const result = this.#deploying.then(work);
     this.#deploying = result.catch(this.#messageFailed);
     return result;
+  }
+
+  /** Ends what ran before the job was rescaled: a region of that plan may have no successor (P95). */
+  async #endBelow(planSince: number): Promise<void> {
+    const over = [...this.#running].filter(([, { generation }]) => generation.id < planSince);
+    await Promise.all(over.map(([region]) => this.#tearDown(region)));
   }
 
   async #endUpTo(region: number, generation: number): Promise<void> {
@@ -250,10 +276,15 @@ export class Worker {
     if (deployment.generation < highest) return stale;
     if (deployment.generation === highest)
       return this.#running.get(region)?.generation.id === highest ? { answer: "duplicate" } : stale;
+    await this.#endBelow(deployment.planSince);
     await this.#tearDown(region);
     const { logger, link, subjects, id } = this.#options;
     logger.info({ job, region, generation: deployment.generation, settle }, "deploying");
     try {
+      const { graphOf } = this.#options;
+      const { parallelism, maxParallelism, restore } = deployment;
+      const graph = graphOf({ operators: parallelism, maxParallelism });
+      const from = restore === null ? graph : graphOf({ operators: restore.parallelism, maxParallelism });
       const manifest = await this.#readManifest(deployment);
       // It counts only from here on: a ping that names it and none of its subtasks says that they are gone (P5).
       this.#highest[region] = deployment.generation;
@@ -262,7 +293,8 @@ export class Worker {
         worker: id,
         bus: link.bus,
         deployment,
-        restores: restoresOf(deployment, this.#options.graph, manifest),
+        graph,
+        restores: restoresOf(deployment, planOf(from), planOf(graph), manifest),
         send: (message, signal) => this.#tellLeader(deployment, message, signal),
         onStray: (subject, why) => link.met(subject, why),
       });

@@ -10,8 +10,8 @@ import {
   createWorker,
   openCluster,
   prepareJob,
-  submissionOf,
 } from "../../../src/cli/assembly.ts";
+import { submissionOf } from "../../../src/cli/submission/submission.ts";
 import type { JobSubmission } from "../../../src/control/messages.ts";
 import { describeError } from "../../../src/errors.ts";
 import { NO_PROJECT } from "../../../src/job/code/project-code.ts";

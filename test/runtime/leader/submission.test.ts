@@ -88,6 +88,8 @@ describe("a first submission", () => {
         status: "created",
         settleTo: null,
         reservedCheckpointId: 0,
+        planSince: 0,
+        formerPlans: [],
         checkpoints: [],
         origin: null,
         savepoints: [],
@@ -311,6 +313,16 @@ describe("a changed graph", () => {
   it("is refused when only the parallelism changed", () => {
     const { refused } = ask(existing("failed"), false, { plan: planOf(3) }) as { refused: string };
     expect(refused).toContain("count has parallelism 3, it had 2");
+  });
+
+  it("keeps the numbers of a rescale, whether it names these or those of before; others are refused", () => {
+    const rescaled = existing("suspended", { plan: planOf(5), submittedPlan: planOf(2) });
+    for (const parallelism of [2, 5])
+      expect(ask(rescaled, false, { plan: planOf(parallelism) })).toMatchObject({
+        record: { plan: planOf(5), submittedPlan: planOf(2) },
+      });
+    const { refused } = ask(rescaled, false, { plan: planOf(3) }) as { refused: string };
+    expect(refused).toContain("count has parallelism 3, it had 5");
   });
 
   it("is refused when only the chains or the exchanges changed, and the way to go on is named", () => {

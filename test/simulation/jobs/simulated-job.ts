@@ -6,7 +6,8 @@
  * of the committed output is its own (ends/outputs.ts).
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
-import { prepareSubmission, submissionOf } from "../../../src/cli/assembly.ts";
+import { prepareSubmission } from "../../../src/cli/assembly.ts";
+import { submissionOf } from "../../../src/cli/submission/submission.ts";
 import { ControlClient } from "../../../src/control/client.ts";
 import { ControlLink } from "../../../src/control/link.ts";
 import type { RestoreRequest } from "../../../src/control/messages.ts";

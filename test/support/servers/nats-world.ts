@@ -15,8 +15,8 @@ import {
   openCluster,
   type PreparedJob,
   prepareJob,
-  submissionOf,
 } from "../../../src/cli/assembly.ts";
+import { submissionOf } from "../../../src/cli/submission/submission.ts";
 import type { JobReport, RestoreRequest, SnapshotRequest } from "../../../src/control/messages.ts";
 import type { Job } from "../../../src/index.ts";
 import { NO_PROJECT } from "../../../src/job/code/project-code.ts";

@@ -11,7 +11,8 @@
  */
 
 import type { Clock } from "../../../clock.ts";
-import type { CollectionReport, LeaderAnswer } from "../../../control/messages.ts";
+import type { LeaderAnswer } from "../../../control/messages.ts";
+import type { CollectionReport } from "../../../control/requests/deletion.ts";
 import { describeError, InvariantError } from "../../../errors.ts";
 import type { WriteOutcome } from "../records/record-writer.ts";
 import { answerInTime } from "../submissions/repetitions.ts";

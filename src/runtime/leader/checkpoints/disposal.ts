@@ -27,7 +27,8 @@ import {
   type StoredObject,
 } from "../../../checkpoint/storage.ts";
 import type { Clock } from "../../../clock.ts";
-import type { DisposalReport, LeaderAnswer } from "../../../control/messages.ts";
+import type { LeaderAnswer } from "../../../control/messages.ts";
+import type { DisposalReport } from "../../../control/requests/deletion.ts";
 import { describeError, InvariantError, RequestRefusedError } from "../../../errors.ts";
 import { readManifest } from "../../manifest.ts";
 import type { WriteOutcome } from "../records/record-writer.ts";

@@ -126,6 +126,14 @@ export class JobRequests {
     return suspendRefusal(this.#options.record().job, this.facts());
   }
 
+  cancel(): LeaderAnswer {
+    this.cancelAsked();
+    const reason = this.cancelRefusal();
+    if (reason !== undefined) return { answer: "refused", reason };
+    this.#options.host.send("job", { type: "cancel.requested" });
+    return { answer: "accepted" };
+  }
+
   /** A cancellation is asked for, and asked for again by a client that has seen the job's end. */
   cancelAsked(): void {
     if (this.#options.ended() || this.cancelRefusal() !== undefined) this.#askedMs.delete(CANCELATION);

@@ -14,7 +14,7 @@ import { droppedBy } from "../../../../machines/record.ts";
 import { hasEnded, objectsOf, unreachable } from "../../../checkpoint/reachability.ts";
 import { type CheckpointStorage, listAll, objectNames } from "../../../checkpoint/storage.ts";
 import { type Clock, pauseOn } from "../../../clock.ts";
-import type { CollectionReport } from "../../../control/messages.ts";
+import type { CollectionReport } from "../../../control/requests/deletion.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { describeError, retryOf } from "../../../errors.ts";
 import { readManifest } from "../../manifest.ts";

@@ -6,6 +6,7 @@
  */
 
 import type { Region } from "../../../../machines/leader/regions.ts";
+import { parallelismOf, planOfCheckpoint } from "../../../../machines/leader/rescale.ts";
 import type { JobRecord, SubtaskName } from "../../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../../machines/record.ts";
 import { eventOf } from "../../../../machines/wiring.ts";
@@ -120,7 +121,13 @@ export class RegionGenerations {
   ): void {
     const latest = latestCheckpoint(record);
     const restore =
-      latest === undefined ? null : { checkpointId: latest.checkpointId, manifest: latest.manifest };
+      latest === undefined
+        ? null
+        : {
+            checkpointId: latest.checkpointId,
+            manifest: latest.manifest,
+            parallelism: parallelismOf(planOfCheckpoint(record, latest.checkpointId)),
+          };
     for (const generation of this.#live(generations)) {
       const deployment = {
         job: record.job,
@@ -130,6 +137,8 @@ export class RegionGenerations {
         nonce: record.nonce,
         placement: generation.placement,
         splits: record.splits,
+        parallelism: parallelismOf(record.plan),
+        planSince: record.planSince,
         restore,
         inherits,
         settle,

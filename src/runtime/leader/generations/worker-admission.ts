@@ -61,7 +61,8 @@ export class WorkerAdmission {
     }
     if (ended()) return { answer: "unknown" };
     workers.register(registration, reached);
-    return { answer: "accepted", generations: record().generations };
+    const { generations, planSince } = record();
+    return { answer: "accepted", generations, planSince };
   }
 
   close(): void {

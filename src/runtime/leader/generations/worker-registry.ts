@@ -30,11 +30,14 @@ export interface Reached {
   readonly answer: PingAnswer | undefined;
 }
 
-interface Worker {
+/** A registered worker. */
+export interface KnownWorker extends Reached {
   /** The latest. */
+  readonly registration: WorkerRegistration;
+}
+
+interface Worker extends KnownWorker {
   registration: WorkerRegistration;
-  /** What it is asked on (WR4). */
-  readonly subject: string;
   lastAnswerMs: number;
   answer: PingAnswer | undefined;
   silentOnce: boolean;
@@ -131,7 +134,7 @@ export class WorkerRegistry {
     this.#options.onChange();
   }
 
-  list(): readonly { readonly registration: WorkerRegistration; readonly answer: PingAnswer | undefined }[] {
+  list(): readonly KnownWorker[] {
     return [...this.#workers.values()];
   }
 

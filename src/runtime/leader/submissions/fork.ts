@@ -9,6 +9,8 @@
  * takes it for too young (OR2), and whatever of it no record names is swept by the job's first generation. So the new
  * job depends on nothing of the old one (Flink's NO_CLAIM), and nothing that runs already can delete it.
  */
+
+import { planOfCheckpoint } from "../../../../machines/leader/rescale.ts";
 import type { JobRecord, SavepointMetadata, SubtaskSnapshot } from "../../../../machines/protocol.ts";
 import { isTombstone } from "../../../../machines/record.ts";
 import {
@@ -118,7 +120,7 @@ async function readRetained(location: string, sources: RestoreSources): Promise<
     createdAtMs: found.completedAtMs,
     drained: found.allFinished,
     unfinished: found.allFinished ? (record.savepoints.at(-1)?.drained ?? []) : [],
-    plan: record.plan,
+    plan: planOfCheckpoint(record, found.checkpointId),
     splits: record.splits,
     manifest,
     storage,

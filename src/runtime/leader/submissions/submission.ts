@@ -3,6 +3,7 @@
 import { abandonedWith } from "../../../../machines/leader/abandoned.ts";
 import type {
   CompletedCheckpoint,
+  GraphPlan,
   JobRecord,
   LeadershipScope,
   RestoreOrigin,
@@ -199,6 +200,8 @@ function freshRecord(
     status: "created",
     settleTo: null,
     reservedCheckpointId: existing?.reservedCheckpointId ?? 0,
+    planSince: 0,
+    formerPlans: [],
     checkpoints: [],
     origin: null,
     savepoints: existing?.savepoints ?? [],
@@ -217,15 +220,11 @@ function freshRecord(
  * happens where input is missing (P42).
  */
 function resume(existing: JobRecord, submission: JobSubmission, facts: AdmissionFacts): Admission {
-  const differences = [
-    ...(existing.graphFingerprint === submission.graphFingerprint
-      ? layoutDifferences(existing.plan, submission.plan)
-      : planDifferences(existing.plan, submission.plan)),
-    ...parallelismDifferences(existing, submission),
-    ...machineDifferences(existing.plan, submission.plan),
-    ...versionDifferences(existing.plan, submission.plan),
-  ];
-  if (differences.length > 0)
+  const differences = resumeDifferences(existing.plan, existing, submission);
+  const { submittedPlan } = existing;
+  const asSubmitted =
+    submittedPlan !== undefined && resumeDifferences(submittedPlan, existing, submission).length === 0;
+  if (differences.length > 0 && !asSubmitted)
     return {
       refused:
         `the graph of job ${submission.job} has changed since it ran last, so its state cannot be restored into it:\n` +
@@ -300,8 +299,24 @@ function whatIsLeftToDo(existing: JobRecord): Pick<JobRecord, "status" | "settle
   return { status: "created", settleTo: null };
 }
 
-function parallelismDifferences(existing: JobRecord, submission: JobSubmission): string[] {
-  const before = new Map(existing.plan.vertices.map((vertex) => [vertex.id, vertex.parallelism]));
+/** What differs from the plan that the job has, or had when it was submitted: a rescale has come between (P95). */
+function resumeDifferences(
+  plan: GraphPlan,
+  { graphFingerprint }: JobRecord,
+  submission: JobSubmission,
+): string[] {
+  return [
+    ...(graphFingerprint === submission.graphFingerprint
+      ? layoutDifferences(plan, submission.plan)
+      : planDifferences(plan, submission.plan)),
+    ...parallelismDifferences(plan, submission),
+    ...machineDifferences(plan, submission.plan),
+    ...versionDifferences(plan, submission.plan),
+  ];
+}
+
+function parallelismDifferences(plan: GraphPlan, submission: JobSubmission): string[] {
+  const before = new Map(plan.vertices.map((vertex) => [vertex.id, vertex.parallelism]));
   return submission.plan.vertices.flatMap(({ id, parallelism }) => {
     const was = before.get(id);
     return was === undefined || was === parallelism

@@ -10,7 +10,7 @@ import { sinkTransactionMachine } from "../../../../machines/worker/sink-transac
 import type { Clock } from "../../../clock.ts";
 import type { ChainedOperator } from "../../../dataflow/graph.ts";
 import { type OpenWriter, openWriter } from "../../../dataflow/guards/guarded-sink.ts";
-import { memoryHandle, memoryIn } from "../../../dataflow/operators/sink.ts";
+import { memoriesOfOthers, memoryHandle, memoryIn } from "../../../dataflow/operators/sink.ts";
 import type { InheritedFrom, PreparingTransaction, SinkEnvironment } from "../../../dataflow/sink.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { describeError, invariant, MarkerMovedError, retryOf } from "../../../errors.ts";
@@ -72,7 +72,12 @@ export async function openSinks(opening: OpeningSinks): Promise<SinkTransactions
     sinks.push({ operator: operator.id, writer });
     signal.throwIfAborted();
   }
-  return new SinkTransactions(opening, sinks, restore.transactions);
+  return new SinkTransactions(
+    opening,
+    sinks,
+    restore.transactions,
+    memoriesOfOthers(restore.states, subtaskIndex),
+  );
 }
 
 type Actor = ActorId<"transaction">;
@@ -83,6 +88,8 @@ export class SinkTransactions {
   readonly writers: readonly OpenWriter[];
   readonly #options: SinkTransactionsOptions;
   readonly #sinks: readonly OpenSink[];
+  /** What each checkpoint gets as it was restored. */
+  readonly #handedOn: readonly StateHandle[];
   /** The actor whose transaction is open, per sink. */
   readonly #open = new Map<string, Actor>();
   readonly #actors = new Map<TransactionName, Actor>();
@@ -98,9 +105,11 @@ export class SinkTransactions {
     options: SinkTransactionsOptions,
     sinks: readonly OpenSink[],
     restored: readonly CommittableHandle[],
+    handedOn: readonly StateHandle[],
   ) {
     this.#options = options;
     this.#sinks = sinks;
+    this.#handedOn = handedOn;
     this.writers = sinks.map((sink) => sink.writer);
     const taken = restored.map((committable) => {
       const transaction = nameOf(committable.sink, committable.writer, committable.checkpointId);
@@ -138,7 +147,10 @@ export class SinkTransactions {
 
   snapshot(): StateHandle[] {
     const { subtaskIndex } = this.#options;
-    return this.#sinks.map(({ operator, writer }) => memoryHandle(operator, subtaskIndex, writer.snapshot()));
+    const own = this.#sinks.map(({ operator, writer }) =>
+      memoryHandle(operator, subtaskIndex, writer.snapshot()),
+    );
+    return [...own, ...this.#handedOn];
   }
 
   /** Resolves when every writer has sent what was written to it, and keeps what a savepoint names. */

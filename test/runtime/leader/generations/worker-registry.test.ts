@@ -67,7 +67,6 @@ class World {
       job: "word-count",
       worker,
       codeFingerprint: "c1",
-      parallelism: {},
       slots,
       processId: 1,
       host: "here",
