@@ -54,6 +54,8 @@ import { NO_PROCESSING_TIME, type ProcessingTime } from "./time/processing-time.
 import { ReplayClock } from "./time/replay-clock.ts";
 
 export interface ChainServices extends WaysOut {
+  /** Cuts of keyed states may have bases (KeyedBackendOptions). Default false. */
+  readonly keepsChanges?: boolean;
   readonly subtaskIndex: number;
   readonly maxParallelism: number;
   /** Where keyed state lies. Default: in the heap. */
@@ -78,6 +80,8 @@ export interface StateAddress {
 export type StoredAddress = StateAddress & StoredVersion;
 
 export interface StateCut extends StateAddress {
+  /** Its number: a later one may have it as its base. The restored state is number RESTORED_CUT. */
+  readonly cut: number;
   readonly cursor: SnapshotCursor;
   /** The version of its values. Default "1". */
   readonly version?: string;
@@ -97,8 +101,11 @@ export interface Chain {
   takes(address: StateAddress): boolean;
   /** The states that belong to no key, by operator. They are cut and restored at once, without slices. */
   readonly operatorStates: OperatorStates;
-  /** Cuts every keyed state here. The cursors may then be read one after the other while records go on. */
-  snapshot(): StateCut[];
+  /**
+   * Cuts every keyed state here. The cursors may then be read one after the other while records go on.
+   * @param baseOf the number of an earlier cut of a state, since which its changes are asked for
+   */
+  snapshot(baseOf?: (address: StateAddress) => number | undefined): StateCut[];
   /**
    * Called before the first record. Several restorers for one address follow each other: the pieces of a rescaled
    * state.
@@ -253,13 +260,12 @@ class OperatorChain implements Chain {
     );
   }
 
-  snapshot(): StateCut[] {
+  snapshot(baseOf: (address: StateAddress) => number | undefined = () => undefined): StateCut[] {
     invariant(this.end !== "running", "keyed state was cut between two slices of the end of input");
     return this.keyed.flatMap(({ id, state }) =>
-      state.snapshot().map((named) => ({
-        ...{ operator: id, state: named.state, cursor: named.cursor },
-        version: state.versionOf(named.state),
-      })),
+      state
+        .snapshot((name) => baseOf({ operator: id, state: name }))
+        .map((named) => ({ operator: id, ...named, version: state.versionOf(named.state) })),
     );
   }
 
@@ -329,6 +335,7 @@ class OperatorChain implements Chain {
   }
 
   restored(): Slices {
+    for (const { state } of this.keyed) state.isRestored();
     for (const { replay } of this.operators) replay?.goOn();
     const migrations = this.upstreamFirst(({ open }) => open.state?.migrate(), 1);
     const orders = this.upstreamFirst(({ open }) => open.restored?.(), 1);

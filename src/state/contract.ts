@@ -10,7 +10,8 @@
  * - KS2 What `read` answers does not change when the row does, and values that were written belong to the table.
  * - KS3 All tables are cut at the same moment, and taking a cut does not depend on the number of rows.
  * - KS4 A cursor gives exactly the rows of its cut, each once, whatever happens meanwhile. Any number of cuts may be
- *   open.
+ *   open. One with a base gives those that have changed since the base was cut, behind the removals of the same time:
+ *   restored behind a snapshot of the base, they make a table that is equal to the one that was cut.
  * - KS5 A restored table is equal to the one that was cut: rows of key groups that are not the subtask's are left out.
  * - KS6 What cannot be stored is refused by the cursor at the latest, with the operator's and the state's name
  *   (plain-value.ts).
@@ -115,8 +116,17 @@ export interface KeyedBackend {
   readonly currentKey: Key;
   /** The key group of the current key; there is one. */
   readonly currentKeyGroup: number;
-  /** One cursor for each table, all of the same moment (KS3). */
-  snapshot(): NamedCursor[];
+  /**
+   * One cursor for each table, all of the same moment (KS3).
+   * @param baseOf for a table by its name: an earlier cut of it that the caller can restore. The cursor then gives only
+   * what has changed since, if the backend knows it. undefined: the cursor gives all rows
+   */
+  snapshot(baseOf?: BaseOf): NamedCursor[];
+  /**
+   * What has been restored is there, and counts as a cut of all tables: the one with the number RESTORED_CUT. Called at
+   * most once, in front of all that changes the restored rows and of all other cuts.
+   */
+  restored(): void;
   /** Called before the first cut. Several restorers of one table follow each other: the pieces of a rescaled state. */
   restorer(table: string, source: SnapshotBytes): StateRestorer;
   /**
@@ -138,15 +148,34 @@ export interface KeyedBackendOptions {
    * false.
    */
   readonly keepsObjects?: boolean;
+  /**
+   * Cuts may have bases. It costs the memory of the rows that were removed since the oldest one; when there are more of
+   * them than rows, they are forgotten, and the next cuts give all rows. Default false.
+   */
+  readonly keepsChanges?: boolean;
 }
+
+/** The number of the cut that a restore stands for. */
+export const RESTORED_CUT = 1;
+
+export type BaseOf = (table: string) => number | undefined;
 
 export interface NamedCursor {
   readonly state: string;
+  /** The number of the cut: a later one may have it as its base. Numbers grow. */
+  readonly cut: number;
   readonly cursor: SnapshotCursor;
 }
 
 /** Reads the values of a cut while the live state goes on changing. */
 export interface SnapshotCursor {
+  /** The cut since which what it gives has changed; undefined: it gives all rows. */
+  readonly base: number | undefined;
+  /**
+   * Looks for the next row to be given, well under a millisecond of work. true: it has found none yet, and is to be
+   * called again. Where `next` is called without it, `next` takes as long as the search does.
+   */
+  seek(): boolean;
   /**
    * Encodes the next few hundred rows, well under a millisecond of work, so that the caller can stop at its budget.
    * undefined: all of the cut was given.

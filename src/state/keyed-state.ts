@@ -7,6 +7,7 @@
  */
 import { invariant } from "../errors.ts";
 import type {
+  BaseOf,
   KeyedBackend,
   KeyedBackendOptions,
   NamedCursor,
@@ -130,10 +131,15 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     return this.states.find(({ name }) => name === state)?.version ?? FIRST_VERSION;
   }
 
-  /** One cursor for each state, all of the same moment. */
-  snapshot(): NamedCursor[] {
+  /** One cursor for each state, all of the same moment (KeyedBackend). */
+  snapshot(baseOf?: BaseOf): NamedCursor[] {
     this.beforeCut?.();
-    return this.backend.snapshot();
+    return this.backend.snapshot(baseOf);
+  }
+
+  /** All restorers are done: what is there counts as a cut (KeyedBackend). */
+  isRestored(): void {
+    this.backend.restored();
   }
 
   /** It can be restored here. */

@@ -43,7 +43,9 @@ export const FITS = 1;
 export const FITS_WITH_OBJECTS = 3;
 export type Fit = typeof MISFIT | typeof FITS | typeof FITS_WITH_OBJECTS;
 
-/** The numbers of rows, row by row, behind one that is not theirs. 32 bits: all are whole, and none is -0. */
+/**
+ * The numbers of rows, row by row, behind 64 bits that are not theirs. 32 bits: all are whole, and none is -0.
+ */
 export type Numbers = Int32Array | Float64Array;
 /** Takes a value apart, into the row `at`. */
 export type Take = (numbers: Numbers, others: unknown[], at: number, value: unknown) => Fit;
@@ -69,7 +71,7 @@ export function takeOf(shape: Shape, slots: Slots, isWhole: boolean): Take {
         : `const k${i} = fitOf(f${i}); if (k${i} === ${MISFIT}) return ${MISFIT};`,
     )
     .join("");
-  const stores = slots.map((slot, i) => `${placeOf(slot, slots)} = f${i};`).join("");
+  const stores = slots.map((slot, i) => `${placeOf(slot, slots, isWhole)} = f${i};`).join("");
   const fits = [`${FITS}`, ...slots.flatMap((slot, i) => (slot >= 0 ? [] : [`k${i}`]))].join(" | ");
   const body = `
     return (numbers, others, at, value) => {
@@ -87,8 +89,11 @@ export function takeOf(shape: Shape, slots: Slots, isWhole: boolean): Take {
   return make(shape, Object.getPrototypeOf, Object.prototype, fitOfOther) as Take;
 }
 
-export function makeOf(shape: Shape, slots: Slots): Make {
-  const fields = shape.map((name, i) => `${JSON.stringify(name)}: ${placeOf(slots[i]!, slots)}`).join(", ");
+/** @param isWhole the numbers are those of 32 bits */
+export function makeOf(shape: Shape, slots: Slots, isWhole: boolean): Make {
+  const fields = shape
+    .map((name, i) => `${JSON.stringify(name)}: ${placeOf(slots[i]!, slots, isWhole)}`)
+    .join(", ");
   return new Function("numbers", "others", "at", `return { ${fields} };`) as Make;
 }
 
@@ -97,10 +102,16 @@ function isNotWhole(field: string): string {
   return `(${field} | 0) !== ${field} || (${field} === 0 && 1 / ${field} < 0)`;
 }
 
-function placeOf(slot: number, slots: Slots): string {
+/** How many numbers fit in the 64 bits in front of those of a row. */
+export function numbersInFront(isWhole: boolean): 1 | 2 {
+  return isWhole ? 2 : 1;
+}
+
+function placeOf(slot: number, slots: Slots, isWhole: boolean): string {
   const numbers = slots.filter((one) => one >= 0).length;
+  const front = numbersInFront(isWhole);
   return slot >= 0
-    ? `numbers[at * ${numbers + 1} + ${slot + 1}]`
+    ? `numbers[at * ${numbers + front} + ${slot + front}]`
     : `others[at * ${slots.length - numbers} + ${~slot}]`;
 }
 

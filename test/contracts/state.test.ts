@@ -12,6 +12,7 @@ import type { RowStore } from "../../src/state/disk/row-store.ts";
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { describeApartContract } from "./suites/state/apart.contract.ts";
 import type { OpenBackendUnderTest } from "./suites/state/backend.ts";
+import { describeChangesContract } from "./suites/state/changes.contract.ts";
 import { describeHandlesContract } from "./suites/state/handles.contract.ts";
 import { describeListingContract } from "./suites/state/listing.contract.ts";
 import { describeStateContract } from "./suites/state/state.contract.ts";
@@ -48,6 +49,7 @@ const openHeap: OpenBackendUnderTest = (options) => {
 describeHandlesContract("heap", openHeap);
 describeApartContract("heap", openHeap);
 describeTtlContract("heap", openHeap);
+describeChangesContract("heap", openHeap);
 
 function diskOpener(
   limit: RowCacheLimit,

@@ -14,7 +14,8 @@ export function servicesOf(
   parts: Pick<OperatorServices, "time" | "former" | "processingTime" | "lateness">,
   services: ChainServices,
 ): OperatorServices {
-  const { subtaskIndex, maxParallelism, checks = false, openBackend = openHeap } = services;
+  const { subtaskIndex, maxParallelism } = services;
+  const { checks = false, keepsChanges = false, openBackend = openHeap } = services;
   return {
     id,
     checks,
@@ -25,6 +26,7 @@ export function servicesOf(
         descriptors: details.states ?? {},
         keyGroups: keyGroupRangeOf(subtaskIndex, parallelism, maxParallelism),
         maxParallelism,
+        keepsChanges,
         checks,
       }),
     writer: () => services.writer(id),

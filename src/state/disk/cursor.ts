@@ -50,6 +50,7 @@ interface Collected {
 }
 
 export class DiskCursor implements SnapshotCursor {
+  readonly base = undefined;
   /** The rows that it has given, and their size. */
   entries = 0;
   bytes = 0;
@@ -84,6 +85,10 @@ export class DiskCursor implements SnapshotCursor {
     if (!this.needs(shelf, ORDER_END - 1) && !this.kept.has(shelf)) return false;
     this.dropped.add(shelf);
     return true;
+  }
+
+  seek(): boolean {
+    return false;
   }
 
   next(): EncodedChunk | undefined {

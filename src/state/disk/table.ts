@@ -14,6 +14,7 @@ import { invariant, OperatorError, ValueRefusedError } from "../../errors.ts";
 import {
   ABSENT,
   type Namespace,
+  RESTORED_CUT,
   type SnapshotBytes,
   type SnapshotCursor,
   type StateRestorer,
@@ -186,6 +187,7 @@ export class DiskTable implements BackendTable, CachedTable {
     }
   }
 
+  /** All rows, whatever the caller has. */
   snapshot(): SnapshotCursor {
     const { operator, name } = this.surroundings;
     const cursor = new DiskCursor({
@@ -206,6 +208,10 @@ export class DiskTable implements BackendTable, CachedTable {
     return cursor;
   }
 
+  restored(): void {
+    this.cut = RESTORED_CUT;
+  }
+
   restorer(source: SnapshotBytes): StateRestorer {
     const { operator, name, keyGroups, maxParallelism } = this.surroundings;
     invariant(this.cut === 0, `state "${name}" of "${operator}" is restored after a cut was taken of it`);
@@ -214,6 +220,7 @@ export class DiskTable implements BackendTable, CachedTable {
       keyGroups,
       maxParallelism,
       put: (group, key, namespace, value) => this.restoreRow(group, key, namespace, value),
+      removeAll: (group, namespace) => this.restoreRemovals(group, namespace),
       took: (bytes, entries) => {
         this.bytesPerRow = bytes / entries;
         this.rack = this.shelves.of(this.namespace);
@@ -332,6 +339,22 @@ export class DiskTable implements BackendTable, CachedTable {
     } else if (value !== ABSENT) {
       this.restoreNew(group, given, row, { order, key, namespace, value });
     }
+  }
+
+  /** All rows of a namespace in a group are removed; they may lie apart or not. */
+  private restoreRemovals(group: number, namespace: Namespace): void {
+    const rack = this.shelves.of(namespace);
+    const shelf = rack.shelves[group];
+    if (shelf === undefined) return;
+    if (!this.shelves.lieApart) {
+      for (const row of shelf.rowsIn(0, ORDER_END))
+        if (row.namespace === namespace) this.restoreRow(group, row.key, namespace, ABSENT);
+      return;
+    }
+    rack.shelves[group] = undefined;
+    rack.live -= shelf.live;
+    this.dropShelf(shelf);
+    if (rack.live === 0) this.shelves.remove(rack);
   }
 
   /** `gone`: a row of that name was removed, and is in the store still. */

@@ -1,19 +1,21 @@
 /**
- * Keyed state in the heap: every table is in memory, and a checkpoint writes all of it.
+ * Keyed state in the heap: every table is in memory.
  *
  * Owns: the tables of one operator in one subtask, and which of them belongs to which key. Does not own: rows and cuts
  * (table.ts). A backend with other tables is this one, and makes them.
  */
 import { invariant, OperatorError } from "../../errors.ts";
-import type {
-  KeyedBackend,
-  KeyedBackendOptions,
-  NamedCursor,
-  SnapshotBytes,
-  SnapshotCursor,
-  StateRestorer,
-  StateTable,
-  TableOptions,
+import {
+  type BaseOf,
+  type KeyedBackend,
+  type KeyedBackendOptions,
+  type NamedCursor,
+  RESTORED_CUT,
+  type SnapshotBytes,
+  type SnapshotCursor,
+  type StateRestorer,
+  type StateTable,
+  type TableOptions,
 } from "../contract.ts";
 import { describeValue } from "../described.ts";
 import type { Key } from "../descriptor.ts";
@@ -29,7 +31,10 @@ const { imul } = Math;
 
 /** What the backend needs of a table beside what operators do. */
 export interface BackendTable extends StateTable {
-  snapshot(): SnapshotCursor;
+  /** @param base an earlier cut, since which changes are asked for */
+  snapshot(base?: number): SnapshotCursor;
+  /** What was restored is there, and counts as the cut RESTORED_CUT. */
+  restored(): void;
   restorer(source: SnapshotBytes): StateRestorer;
   /** Adds the keys of one group of the subtask. */
   addKeys(group: number, keys: Set<Key>): void;
@@ -55,6 +60,8 @@ export class HeapBackend implements KeyedBackend {
   private readonly groupCount: number;
   private readonly tables: BackendTable[] = [];
   private readonly current = new CurrentKey();
+  /** The number of the latest cut, the same in all tables. */
+  private cut = 0;
 
   constructor(options: KeyedBackendOptions) {
     this.options = options;
@@ -82,7 +89,7 @@ export class HeapBackend implements KeyedBackend {
     name: string,
     { listsNamespaces = false, namespacesApart = false }: TableOptions = {},
   ): StateTable {
-    const { operator, keyGroups, maxParallelism, keepsObjects = false } = this.options;
+    const { operator, keyGroups, maxParallelism, keepsObjects = false, keepsChanges = false } = this.options;
     invariant(!this.tableNames.includes(name), `table "${name}" of "${operator}" is opened twice`);
     const table = this.makeTable({
       operator,
@@ -90,6 +97,7 @@ export class HeapBackend implements KeyedBackend {
       keyGroups,
       maxParallelism,
       keepsObjects,
+      keepsChanges,
       listsNamespaces,
       namespacesApart,
       current: this.current,
@@ -123,8 +131,18 @@ export class HeapBackend implements KeyedBackend {
     if (current.turn === 0) this.forgetTurns();
   }
 
-  snapshot(): NamedCursor[] {
-    return this.tables.map((table) => ({ state: table.name, cursor: table.snapshot() }));
+  snapshot(baseOf?: BaseOf): NamedCursor[] {
+    this.cut++;
+    return this.tables.map((table) => {
+      const cursor = table.snapshot(baseOf?.(table.name));
+      return { state: table.name, cut: this.cut, cursor };
+    });
+  }
+
+  restored(): void {
+    invariant(this.cut === 0, `the state of "${this.options.operator}" was cut before it was restored`);
+    this.cut = RESTORED_CUT;
+    for (const table of this.tables) table.restored();
   }
 
   restorer(name: string, source: SnapshotBytes): StateRestorer {

@@ -28,12 +28,15 @@ export class Directory {
   count = 0;
   /** How many places the first block of a group has. */
   readonly placesFirst: number;
+  /** The number of the cut since which it is there. */
+  readonly bornAt: number;
   private entries: Block[];
   private depth = 0;
   private mask = 0;
 
-  constructor(groups: number, namespace: Namespace, placesFirst = PLACES_MIN) {
+  constructor(groups: number, namespace: Namespace, bornAt = 0, placesFirst = PLACES_MIN) {
     this.placesFirst = placesFirst;
+    this.bornAt = bornAt;
     this.entries = new Array(groups).fill(NO_ROWS);
     this.namespace = namespace;
   }
@@ -109,12 +112,12 @@ export class Directories {
     return this.lieApart ? (this.byNamespace.get(namespace) ?? this.empty) : this.empty;
   }
 
-  /** The one for a new row of the namespace. */
-  forNew(namespace: Namespace): Directory {
+  /** The one for a new row of the namespace. `cut`: the number of the latest one. */
+  forNew(namespace: Namespace, cut: number): Directory {
     const known = this.of(namespace);
     if (known !== this.empty || !this.lieApart) return known;
     const kept = typeof namespace === "string" ? ownString(namespace) : namespace;
-    const directory = new Directory(this.groups, kept, this.placesExpected());
+    const directory = new Directory(this.groups, kept, cut, this.placesExpected());
     this.newest = directory;
     this.byNamespace.set(namespace, directory);
     return directory;
@@ -129,8 +132,9 @@ export class Directories {
   }
 
   /** Lets go of a directory that has no rows any more, and of nothing else. */
-  remove({ namespace }: Directory): void {
-    if (this.lieApart) this.byNamespace.delete(namespace);
+  remove(directory: Directory): void {
+    const { namespace } = directory;
+    if (this.lieApart && this.byNamespace.get(namespace) === directory) this.byNamespace.delete(namespace);
   }
 
   /** By their namespaces (KS7 of contract.ts). The caller may open and remove some meanwhile. */

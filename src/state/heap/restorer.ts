@@ -13,7 +13,7 @@ import {
 } from "../snapshot/chunk.ts";
 import { ColumnDecoder } from "../snapshot/columns.ts";
 import { corrupt } from "../snapshot/corrupt.ts";
-import type { Directories } from "./directory.ts";
+import type { Directories, Directory } from "./directory.ts";
 import type { RowGroup } from "./row-group.ts";
 import { hashOfRow } from "./row-hash.ts";
 
@@ -23,13 +23,15 @@ export interface HeapRestorerOptions {
   readonly maxParallelism: number;
   readonly groups: readonly RowGroup[];
   readonly directories: Directories;
+  /** A directory has no rows any more. */
+  readonly emptied: (directory: Directory) => void;
   /** Called when the rows of a chunk are there. */
   readonly took: (bytes: number, entries: number) => void;
 }
 
 /** The rows of one chunk. */
 interface ChunkRows {
-  readonly keys: readonly Key[];
+  readonly keys: readonly (Key | undefined)[];
   readonly namespaces: readonly Namespace[] | undefined;
   readonly deleted: ReadonlySet<number> | undefined;
   /** The values of the rows that are not deleted. */
@@ -67,7 +69,7 @@ export class HeapRestorer implements StateRestorer {
     const { source } = this.options;
     const deleted = readChunkDeletions(source, header);
     return {
-      keys: readChunkKeys(source, header),
+      keys: readChunkKeys(source, header, deleted),
       namespaces: readChunkNamespaces(source, header),
       deleted,
       values: readChunkValues(source, header, header.entries - (deleted?.size ?? 0), this.columns),
@@ -81,8 +83,8 @@ export class HeapRestorer implements StateRestorer {
     for (const { keyGroup, entries } of groups) {
       const target = this.options.groups[keyGroup - keyGroups.first];
       // One key stands for all: other key groups mean another maxParallelism or another hash.
-      const key = rows.keys[next]!;
-      if (target !== undefined && keyGroupOf(key, maxParallelism) !== keyGroup) {
+      const key = rows.keys.slice(next, next + entries).find((one) => one !== undefined);
+      if (target !== undefined && key !== undefined && keyGroupOf(key, maxParallelism) !== keyGroup) {
         throw corrupt(
           source,
           this.at,
@@ -99,18 +101,26 @@ export class HeapRestorer implements StateRestorer {
 
   /** `value`: the index of its value; undefined: it is deleted. */
   private put(target: RowGroup, from: ChunkRows, index: number, value: number | undefined): void {
-    const { directories } = this.options;
-    const key = from.keys[index]!;
+    const { directories, emptied } = this.options;
+    const key = from.keys[index];
     const given = from.namespaces?.[index];
+    if (key === undefined) {
+      const dropped = directories.of(given);
+      target.drop(dropped);
+      if (dropped.count === 0) emptied(dropped);
+      return;
+    }
     const namespace = directories.lieApart ? undefined : given;
     const hash = hashOfRow(key, namespace);
     const directory = directories.of(given);
     const block = directory.at(target.place, hash);
     const at = block.find(hash, key, namespace);
     if (value === undefined) {
-      if (at >= 0) target.remove(directory, block, at);
+      if (at < 0) return;
+      target.remove(directory, block, at);
+      if (directory.count === 0) emptied(directory);
     } else if (at < 0) {
-      target.append(directories.forNew(given), key, namespace, hash, from.values[value], true);
+      target.append(directories.forNew(given, 0), key, namespace, hash, from.values[value], true);
     } else target.own(directory, block).write(at, from.values[value], true);
   }
 }

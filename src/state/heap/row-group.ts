@@ -13,6 +13,7 @@ import type { Layouts } from "./blocks/layout.ts";
 import type { SpareMemory } from "./blocks/spare-memory.ts";
 import { type Directory, isUpper } from "./directory.ts";
 import type { NamespaceIndex } from "./namespace-index.ts";
+import { NO_REMOVALS, Removals } from "./removals.ts";
 
 /** A block becomes smaller when fewer than one of so many places are taken. */
 const SPARSE = 8;
@@ -22,6 +23,9 @@ export interface GroupView {
   readonly blocks: readonly Block[];
   /** How many rows they hold. */
   readonly count: number;
+  readonly removals: Removals;
+  /** So many of them were there. */
+  readonly removed: number;
 }
 
 /** The readers of the table's open cuts. */
@@ -32,6 +36,8 @@ export interface CutReaders {
   readonly spares: SpareMemory;
   /** Called before a group changes for the first time after a cut: every reader that needs its view gets it. */
   keepView(group: RowGroup): void;
+  /** May a removal that has to be told be kept? Called for each of them. */
+  keepsRemoval(): boolean;
   /** Does one of them still need a block that was not changed since `cut`? */
   needsBlock(group: RowGroup, index: number, cut: number): boolean;
 }
@@ -42,6 +48,7 @@ export class RowGroup {
   count = 0;
   /** The number of the cut since which it has been changed. */
   cut = 0;
+  removals = NO_REMOVALS;
   private readonly readers: CutReaders;
   private readonly index: NamespaceIndex | undefined;
   /** Those of later cuts are behind those of earlier ones, or in the place of one of them. */
@@ -85,6 +92,7 @@ export class RowGroup {
   /** `of`: the row's block, and `from` the directory where it stands. */
   remove(from: Directory, of: Block, at: number): void {
     const block = this.own(from, of);
+    if (!block.isUnseen(at)) this.tellRemoval(block.keys[at]!, block.namespaceAt(at));
     this.index?.remove(block.keys[at]!, block.namespaces?.[at]);
     block.remove(at, this.readers.spares);
     this.count--;
@@ -94,6 +102,14 @@ export class RowGroup {
     else if (block.places > PLACES_MIN && block.count * SPARSE < block.places) {
       this.replace(from, this.resized(block, block.places / 2, block.layout));
     }
+  }
+
+  /** Removes all rows of a directory, which are those of its namespace. The index is not told. */
+  removeAll(from: Directory): void {
+    if (from.bornAt !== this.readers.cut && from.blocksOf(this.place).some(({ count }) => count > 0)) {
+      this.tellRemoval(undefined, from.namespace);
+    }
+    this.drop(from);
   }
 
   /** Lets go of all blocks that stand in a directory, and of the rows in them. The index is not told. */
@@ -124,7 +140,8 @@ export class RowGroup {
   }
 
   view(): GroupView {
-    return { blocks: this.blocks.slice(), count: this.count };
+    const { blocks, count, removals } = this;
+    return { blocks: blocks.slice(), count, removals, removed: removals.count };
   }
 
   /** The block, for a change: copied, if a cursor still needs it as it is. */
@@ -188,6 +205,14 @@ export class RowGroup {
   private replace(of: Directory, block: Block): void {
     this.blocks[block.index] = block;
     of.put(this.place, block);
+  }
+
+  /** A cut has seen the row, or rows. */
+  private tellRemoval(key: Key | undefined, namespace: Namespace): void {
+    if (!this.readers.keepsRemoval()) return;
+    this.touch();
+    if (this.removals === NO_REMOVALS) this.removals = new Removals();
+    this.removals.add(key, namespace, this.readers.cut);
   }
 
   private touch(): void {

@@ -9,8 +9,9 @@
  *   are open: before a group changes for the first time after a cut, its readers keep the list of its blocks, and
  *   before a block does, it is copied for them.
  * - HT3 Rows that are born after a cut are not in its list, so a cursor ends however fast new keys arrive.
- * - HT4 A removed row leaves nothing behind: rows behind it take its place where they may. What a cursor needs of it is
- *   in the cursor's own blocks, which go as it reads them, and with it.
+ * - HT4 A removed row leaves nothing behind but its address, and that only where cuts may have bases (removals.ts):
+ *   rows behind it take its place where they may. What a cursor needs of it is in the cursor's own blocks, which go as
+ *   it reads them, and with it.
  * - HT5 The memory of a block that was kept for cuts is that of the next copies as soon as the last of their cursors
  *   has read it (spare-memory.ts). A cursor that is given up leaves it to the garbage collection.
  *
@@ -20,6 +21,7 @@ import { invariant } from "../../errors.ts";
 import {
   ABSENT,
   type Namespace,
+  RESTORED_CUT,
   type SnapshotBytes,
   type SnapshotCursor,
   type StateRow,
@@ -35,6 +37,7 @@ import { type CurrentKey, usedWithoutKey } from "./current-key.ts";
 import { HeapCursor } from "./cursor.ts";
 import { Directories, type Directory } from "./directory.ts";
 import { NamespaceIndex } from "./namespace-index.ts";
+import { RemovalHistory } from "./removals.ts";
 import { HeapRestorer } from "./restorer.ts";
 import { type CutReaders, RowGroup } from "./row-group.ts";
 import { withNamespace } from "./row-hash.ts";
@@ -59,7 +62,8 @@ export class HeapTable implements BackendTable, CutReaders {
   /** Remembers the shapes of values from one snapshot to the next. */
   private readonly columns = new ColumnEncoder();
   private readonly directories: Directories;
-  private readonly groups: readonly RowGroup[];
+  private readonly history: RemovalHistory;
+  readonly groups: readonly RowGroup[];
   private readonly index: NamespaceIndex | undefined;
   /** The cursors of the cuts that are open, oldest first. */
   private cursors: readonly HeapCursor[] = [];
@@ -90,6 +94,7 @@ export class HeapTable implements BackendTable, CutReaders {
     this.directory = this.directories.of(undefined);
     this.index = options.listsNamespaces ? new NamespaceIndex() : undefined;
     this.groups = Array.from({ length }, (_, place) => new RowGroup(place, this, this.index));
+    this.history = new RemovalHistory(this, options.keepsChanges);
   }
 
   get isInUse(): boolean {
@@ -161,7 +166,7 @@ export class HeapTable implements BackendTable, CutReaders {
 
   dropGroup(keyGroup: number): void {
     this.checkApart();
-    this.groups[keyGroup - this.options.keyGroups.first]!.drop(this.directory);
+    this.groups[keyGroup - this.options.keyGroups.first]!.removeAll(this.directory);
     this.forgetTurn();
     if (this.directory.count === 0) this.forgetDirectory();
   }
@@ -193,24 +198,34 @@ export class HeapTable implements BackendTable, CutReaders {
     }
   }
 
-  snapshot(): SnapshotCursor {
+  /** `base`: gives only what has changed since that cut, if that is known. */
+  snapshot(base?: number): SnapshotCursor {
     const { operator, name, keyGroups } = this.options;
+    const isRead = this.cursors.some((one) => one.base !== undefined);
+    const cut = ++this.cut;
     const cursor = new HeapCursor({
       operator,
       state: name,
       firstKeyGroup: keyGroups.first,
       groups: this.groups,
-      cut: ++this.cut,
+      cut,
+      base: this.history.baseFor(base, cut, isRead),
       columns: this.columns,
       passed: (group, block) => this.passed(group, block),
       closed: (closed) => {
-        if (closed.entries > 0) this.bytesPerRow = closed.bytes / closed.entries;
+        if (closed.entries > 0 && closed.base === undefined) this.bytesPerRow = closed.bytes / closed.entries;
         this.cursors = this.cursors.filter((one) => one !== closed);
         this.spares.trim();
       },
     });
     this.cursors = [...this.cursors, cursor];
     return cursor;
+  }
+
+  /** The restored rows count as a cut. */
+  restored(): void {
+    this.cut = RESTORED_CUT;
+    this.history.restored(RESTORED_CUT);
   }
 
   restorer(source: SnapshotBytes): HeapRestorer {
@@ -222,6 +237,7 @@ export class HeapTable implements BackendTable, CutReaders {
       maxParallelism,
       groups: this.groups,
       directories: this.directories,
+      emptied: (directory) => this.forget(directory),
       took: (bytes, entries) => {
         this.bytesPerRow = bytes / entries;
         this.directory = this.directories.of(this.namespace);
@@ -240,6 +256,10 @@ export class HeapTable implements BackendTable, CutReaders {
 
   close(): void {
     for (const cursor of this.cursors) cursor.cancel();
+  }
+
+  keepsRemoval(): boolean {
+    return this.history.keepsNext(this.cut);
   }
 
   keepView(group: RowGroup): void {
@@ -269,7 +289,7 @@ export class HeapTable implements BackendTable, CutReaders {
     const group = this.groups[current.group]!;
     if (this.at < 0) {
       const hash = this.rowHash;
-      if (this.directory.count === 0) this.directory = this.directories.forNew(this.namespace);
+      if (this.directory.count === 0) this.directory = this.directories.forNew(this.namespace, this.cut);
       this.at = group.append(this.directory, current.key, this.rowNamespace, hash, value);
       this.block = this.directory.at(current.group, hash);
       return;
@@ -305,11 +325,16 @@ export class HeapTable implements BackendTable, CutReaders {
 
   /** The current namespace has no rows any more. Blocks without rows may stand there. */
   private forgetDirectory(): void {
-    if (!this.directories.lieApart) return;
-    for (const group of this.groups) group.drop(this.directory);
-    this.directories.remove(this.directory);
+    this.forget(this.directory);
     this.directory = this.directories.of(this.namespace);
     this.forgetTurn();
+  }
+
+  /** Lets go of a directory without rows. */
+  private forget(directory: Directory): void {
+    if (!this.directories.lieApart) return;
+    for (const group of this.groups) group.drop(directory);
+    this.directories.remove(directory);
   }
 
   private checkApart(): void {

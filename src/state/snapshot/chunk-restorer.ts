@@ -21,6 +21,8 @@ export interface ChunkRestorerOptions {
   readonly maxParallelism: number;
   /** @param group counted from the subtask's first one @param value ABSENT: the row is deleted */
   readonly put: (group: number, key: Key, namespace: Namespace, value: unknown) => void;
+  /** All rows of a namespace in a group are deleted (CH4 of chunk.ts). */
+  readonly removeAll: (group: number, namespace: Namespace) => void;
   /** Called when the rows of a chunk are there. */
   readonly took: (bytes: number, entries: number) => void;
 }
@@ -53,21 +55,27 @@ export class ChunkRestorer implements StateRestorer {
   }
 
   private take(header: ChunkHeader): void {
-    const { source, keyGroups, put } = this.options;
+    const { source, keyGroups } = this.options;
     const deleted = readChunkDeletions(source, header);
-    const keys = readChunkKeys(source, header);
+    const keys = readChunkKeys(source, header, deleted);
     const namespaces = readChunkNamespaces(source, header);
     const values = readChunkValues(source, header, header.entries - (deleted?.size ?? 0), this.columns);
     let row = 0;
     let value = 0;
     for (const { keyGroup, entries } of header.groups) {
       const isOwn = keyGroup >= keyGroups.first && keyGroup <= keyGroups.last;
-      if (isOwn) this.checkGroup(keys[row]!, keyGroup);
+      const known = keys.slice(row, row + entries).find((key) => key !== undefined);
+      if (isOwn && known !== undefined) this.checkGroup(known, keyGroup);
       for (const end = row + entries; row < end; row++) {
         const held = deleted?.has(row) === true ? ABSENT : values[value++];
-        if (isOwn) put(keyGroup - keyGroups.first, keys[row]!, namespaces?.[row], held);
+        if (isOwn) this.give(keyGroup - keyGroups.first, keys[row], namespaces?.[row], held);
       }
     }
+  }
+
+  private give(group: number, key: Key | undefined, namespace: Namespace, value: unknown): void {
+    if (key === undefined) this.options.removeAll(group, namespace);
+    else this.options.put(group, key, namespace, value);
   }
 
   /** One key stands for all: other key groups mean another maxParallelism or another hash. */

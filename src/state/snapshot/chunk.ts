@@ -5,9 +5,12 @@
  * for the storage to find (P20); which bytes hold which key groups (segments.ts).
  *
  * - CH1 A chunk can be read without any other chunk, and says its own length and which serializer wrote its values.
- * - CH2 A chunk holds whole key groups, or part of one; the chunks of a snapshot come in the order of key groups.
+ * - CH2 The chunks of a snapshot come in the order of key groups. A chunk of all rows holds whole key groups, or part
+ *   of one; among chunks of changes, a key group may begin in one and end in another.
  * - CH3 Keys, namespaces and values come back equal; what could not (plain-value.ts) is refused before it is written.
  * - CH4 A deleted row has a key and a namespace, and no value. It says that rows of older chunks are there no more.
+ *   Without a key, it says so of all rows of its namespace, in its key group. Deleted rows of a key group come in front
+ *   of the others.
  *
  * Layout, little endian:
  *
@@ -47,7 +50,8 @@ export interface ChunkGroup {
 }
 
 export interface ChunkRows {
-  readonly keys: readonly Key[];
+  /** undefined: all of the namespace, where the row is deleted. */
+  readonly keys: readonly (Key | undefined)[];
   /** undefined: all are of the fixed one. */
   readonly namespaces?: readonly Namespace[] | undefined;
   /** How many of the rows belong to which key group, in order; not empty. */
@@ -162,7 +166,7 @@ function encodeValues({ keys, deleted, values }: ChunkRows, columns: ColumnEncod
   const inColumns = columns.encode(values);
   if (inColumns !== undefined) return { encoding: COLUMNS, bytes: inColumns };
   const written = deleted === undefined ? keys : keys.filter((_, row) => !deleted.has(row));
-  return { encoding: PACKED, bytes: encodePlain(values, (index) => nameOfValue(written[index]!)) };
+  return { encoding: PACKED, bytes: encodePlain(values, (index) => nameOfValue(written[index] as Key)) };
 }
 
 function numberBytes(numbers: ArrayLike<number>): Uint8Array {
@@ -260,11 +264,19 @@ function readGroups(
   return groups;
 }
 
-/** @throws ObjectCorruptError */
-export function readChunkKeys(source: SnapshotBytes, header: ChunkHeader): Key[] {
+/**
+ * Each row's key; undefined: all of its namespace, where the row is deleted.
+ * @throws ObjectCorruptError
+ */
+export function readChunkKeys(
+  source: SnapshotBytes,
+  header: ChunkHeader,
+  deleted?: ReadonlySet<number>,
+): (Key | undefined)[] {
   const keys = readKeyColumn(source, header.keys);
-  if (keys.includes(undefined)) throw corrupt(source, header.keys.from, "a key that cannot be read");
-  return keys as Key[];
+  if (keys.some((key, row) => key === undefined && deleted?.has(row) !== true))
+    throw corrupt(source, header.keys.from, "a key that cannot be read");
+  return keys;
 }
 
 /**

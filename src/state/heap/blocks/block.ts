@@ -4,6 +4,9 @@
  * Owns: the memory of rows, and the place of each: open addressing with linear probing. Does not own: which rows it
  * gets (row-group.ts, directory.ts), which values fit (layout.ts), when a block is copied (row-group.ts).
  *
+ * A row says since which cut it has been changed, and whether it was born since then: a cursor that gives only what has
+ * changed finds it by that.
+ *
  * At most four of five places are taken. A place that becomes empty is filled from behind, so there are no tombstones.
  * The numbers of a row lie behind its hash, most often in the same cache line: a look-up reads memory once.
  */
@@ -65,7 +68,10 @@ export class Block implements BlockHome {
   count = 0;
   /** How many words each row has (layout.ts). */
   private stride: number;
-  /** The first of a row is its hash; NOTHING: there is none. */
+  /**
+   * The first of a row is its hash; NOTHING: there is none. The second is the number of the cut since which it has been
+   * changed, or the complement of that, if there was no row before.
+   */
   private words: Int32Array;
   /** The hash of each row tells its key, in the fixed namespace: where the hashes are equal, the rows are the same. */
   hasOwnHashes = true;
@@ -140,6 +146,17 @@ export class Block implements BlockHome {
     return this.words[at * this.stride]!;
   }
 
+  /** The number of the cut since which the row at this place has been changed. */
+  changedAt(at: number): number {
+    const changed = this.words[at * this.stride + 1]!;
+    return changed < 0 ? ~changed : changed;
+  }
+
+  /** No cut has seen the row: it was born since the block's. */
+  isUnseen(at: number): boolean {
+    return this.words[at * this.stride + 1] === ~this.cut;
+  }
+
   namespaceAt(at: number): Namespace {
     return this.namespaces === undefined ? this.namespace : this.namespaces[at];
   }
@@ -168,6 +185,7 @@ export class Block implements BlockHome {
   add(hash: number, key: Key, namespace: Namespace): number {
     const at = this.freePlaceFor(hash);
     this.words[at * this.stride] = hash;
+    this.words[at * this.stride + 1] = ~this.cut;
     this.keys[at] = key;
     if (this.hasOwnHashes && (namespace !== undefined || !isOwnHash(key, hash))) this.hasOwnHashes = false;
     if (namespace !== undefined) this.namespaces ??= filled(this.places, undefined);
@@ -224,13 +242,17 @@ export class Block implements BlockHome {
       : this.readAmongMisfits(this.misfits, at);
   }
 
-  /** `trusted`: it is not searched for what it hides (LY2 of layout.ts). */
+  /** `trusted`: it is not searched for what it hides (LY2 of layout.ts). The block is its writer's (row-group.ts). */
   write(at: number, value: unknown, trusted: boolean): void {
     if (trusted || this.layout.isOpen(value)) this.writeTrusted(at, value);
-    else this.settle(at, value, MISFIT, false);
+    else {
+      this.noteChange(at);
+      this.settle(at, value, MISFIT, false);
+    }
   }
 
   writeTrusted(at: number, value: unknown): void {
+    this.noteChange(at);
     const fit = this.layout.take(this.numbers, this.others, at, value);
     if (fit !== FITTED || this.misfits !== undefined) this.settle(at, value, fit, true);
   }
@@ -245,6 +267,13 @@ export class Block implements BlockHome {
   get isMisfit(): boolean {
     if (this.misfits === undefined) return false;
     return this.misfits.filter((value) => value !== FITTING).length * 2 > this.count;
+  }
+
+  private noteChange(at: number): void {
+    const { words, cut } = this;
+    const place = at * this.stride + 1;
+    const changed = words[place]!;
+    if (changed !== cut && changed !== ~cut) words[place] = cut;
   }
 
   private readAmongMisfits(misfits: readonly unknown[], at: number): unknown {
@@ -293,6 +322,7 @@ export class Block implements BlockHome {
     if (from.layout === this.layout && from.misfits === undefined && this.misfits === undefined) {
       this.copyRow(at, from, fromAt);
     } else this.write(at, from.read(fromAt), false);
+    this.words[at * this.stride + 1] = from.words[fromAt * from.stride + 1]!;
     if (from.suspects !== undefined && from.suspects[fromAt] !== 0) this.suspect(at);
   }
 
@@ -321,10 +351,13 @@ export class Block implements BlockHome {
   private widen(wider: Layout): void {
     const words = new Int32Array(this.places * wider.stride);
     const numbers = wider.numbersIn(words);
-    const width = 1 + wider.numbersWidth;
+    const { layout, stride } = this;
     for (let at = 0; at < this.places; at++) {
-      for (let i = 1; i < width; i++) numbers[at * width + i] = this.numbers[at * width + i]!;
-      words[at * wider.stride] = this.hashAt(at);
+      const from = at * layout.width + layout.front;
+      const to = at * wider.width + wider.front;
+      for (let i = 0; i < wider.numbersWidth; i++) numbers[to + i] = this.numbers[from + i]!;
+      words[at * wider.stride] = this.words[at * stride]!;
+      words[at * wider.stride + 1] = this.words[at * stride + 1]!;
     }
     this.layout = wider;
     this.stride = wider.stride;

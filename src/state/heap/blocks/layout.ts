@@ -23,6 +23,7 @@ import {
   MISFIT,
   makeOf,
   type Numbers,
+  numbersInFront,
   type Slots,
   showsAll,
   type Take,
@@ -42,7 +43,11 @@ export class Layout {
   readonly names: readonly string[];
   /** How many numbers a row has. */
   readonly numbersWidth: number;
-  /** How many words of 32 bits a row has: its hash, and behind it its numbers, each aligned to its size. */
+  /** The numbers of a row, and those that what stands in front of them takes the place of. */
+  readonly width: number;
+  /** Where its own numbers begin. */
+  readonly front: number;
+  /** How many words of 32 bits a row has: its hash, when it was changed (block.ts), and its numbers. */
   readonly stride: number;
   /** How many other things a row has. */
   readonly othersWidth: number;
@@ -65,8 +70,9 @@ export class Layout {
     this.numbersWidth = kind === "numbers" ? 1 : numbers;
     this.othersWidth = kind === "objects" ? 1 : others;
     const isWhole = wider !== undefined;
-    const wordsOfNumber = isWhole || this.numbersWidth === 0 ? 1 : 2;
-    this.stride = (1 + this.numbersWidth) * wordsOfNumber;
+    this.front = numbersInFront(isWhole);
+    this.width = this.front + this.numbersWidth;
+    this.stride = isWhole || this.numbersWidth === 0 ? 2 + this.numbersWidth : 2 * this.width;
     this.trial = this.numbersIn(new Int32Array(this.stride));
     switch (kind) {
       case "numbers":
@@ -75,7 +81,7 @@ export class Layout {
         break;
       case "rows":
         this.take = takeOf(names, this.slots, isWhole);
-        this.make = makeOf(names, this.slots);
+        this.make = makeOf(names, this.slots, isWhole);
         break;
       case "objects":
         this.take = takeObject;
@@ -85,7 +91,7 @@ export class Layout {
 
   /** The rows' memory as what `take` and `make` use; it is a buffer of its own. */
   numbersIn(words: Int32Array): Numbers {
-    return this.stride > 1 + this.numbersWidth ? new Float64Array(words.buffer) : words;
+    return this.stride > 2 + this.numbersWidth ? new Float64Array(words.buffer) : words;
   }
 
   /** Can rows of both be read as those of one, by `addColumn`? */
@@ -111,9 +117,9 @@ export class Layout {
   addColumn(block: Block, index: number, places: readonly number[], column: unknown[]): void {
     const slot = this.slots[index]!;
     if (slot >= 0) {
-      const { numbers } = block;
-      const width = 1 + this.numbersWidth;
-      for (let i = 0; i < places.length; i++) column.push(numbers[places[i]! * width + 1 + slot]);
+      const { numbers, layout } = block;
+      const { width, front } = layout;
+      for (let i = 0; i < places.length; i++) column.push(numbers[places[i]! * width + front + slot]);
     } else {
       const { others } = block;
       const width = this.othersWidth;
@@ -132,12 +138,11 @@ const makeNumber: Make = (numbers, _, at) => numbers[at * 2 + 1];
 
 const takeWholeNumber: Take = (numbers, _, at, value) => {
   if (!isWholeNumber(value)) return MISFIT;
-  numbers[at * 2 + 1] = value;
+  numbers[at * 3 + 2] = value;
   return FITS;
 };
 
-/** The same as `makeNumber`, and another function: V8 learns for each of them what its array holds. */
-const makeWholeNumber: Make = (numbers, _, at) => numbers[at * 2 + 1];
+const makeWholeNumber: Make = (numbers, _, at) => numbers[at * 3 + 2];
 
 const takeObject: Take = (_, others, at, value) => {
   others[at] = value;
