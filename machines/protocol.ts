@@ -35,7 +35,10 @@ export interface CompletedCheckpoint {
   readonly generation: number;
   readonly manifest: ObjectHandle;
   readonly completedAtMs: number;
+  /** What was stored for it. */
   readonly bytes: number;
+  /** What a restore from it reads (P81). Left out: what was stored for it. */
+  readonly fullBytes?: number;
   /** Whether every subtask had processed all of its input and had run `finish` (P19). */
   readonly allFinished: boolean;
 }
@@ -150,6 +153,8 @@ export interface CheckpointingConfig {
   readonly unaligned: boolean;
   /** The age at which unaligned checkpoints, which begin aligned, overtake. 0: they overtake at once. */
   readonly alignedTimeoutMs: number;
+  /** A checkpoint stores only what has changed since one before it (P81). */
+  readonly incremental: boolean;
   /** Checkpoints go on when some subtasks have finished. */
   readonly afterTasksFinish: boolean;
   /** null: every savepoint has to name its place. */
@@ -360,6 +365,8 @@ export interface CheckpointOptions {
   readonly savepoint: string | null;
   /** true: sources emit nothing behind the barrier, unless the checkpoint is aborted. */
   readonly stop: boolean;
+  /** The completed checkpoint that this one may have objects in common with (P81); null: with none. */
+  readonly base: number | null;
 }
 
 /** Why a subtask declines a checkpoint whose barriers cannot be completed; failures of a snapshot name themselves. */

@@ -45,7 +45,7 @@ export interface SnapshotSegment {
   readonly bytes: number;
 }
 
-/** Chunks of one keyed state, in the order of key groups. */
+/** Chunks of one keyed state, in the order of key groups. It may be that of several checkpoints (P81). */
 export interface StatePiece {
   /**
    * The chunks themselves, where they are few enough to travel in acknowledgement and manifest; else the object that
@@ -54,6 +54,8 @@ export interface StatePiece {
   readonly content: Uint8Array | ObjectHandle;
   /** Which bytes of it hold which key groups. */
   readonly segments: readonly SnapshotSegment[];
+  /** It holds what changed behind the pieces in front of it. Left out: all rows, of the key groups that it holds. */
+  readonly changes?: true | undefined;
 }
 
 /** One keyed state of one operator, of the key groups that one subtask had. */

@@ -148,8 +148,8 @@ export function neededObjects(snapshot: SubtaskSnapshot): ObjectHandle[] {
 }
 
 /**
- * The objects that a snapshot owns, each once: they go with its checkpoint. Those of its transactions are not among
- * them (P15).
+ * The objects of a snapshot, each once, those that it has in common with older checkpoints among them (P81). Those of
+ * its transactions are not (P15).
  */
 export function snapshotObjects({
   states,

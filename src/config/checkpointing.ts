@@ -37,6 +37,7 @@ export function checkpointingOf(settings: Settings): CheckpointingSettings {
     retained: retainedOf(settings),
     unaligned,
     alignedTimeoutMs: settings.get("checkpointing.alignedTimeout"),
+    incremental: settings.get("checkpointing.incremental"),
     afterTasksFinish: settings.get("checkpointing.afterTasksFinish"),
     savepointDirectory: settings.get("checkpointing.savepointDirectory") ?? null,
     savepointTimeoutMs: savepointTimeoutOf(settings, timeoutMs),

@@ -161,8 +161,11 @@ export interface CheckpointingOptions {
    * as in Flink: they are not stored, and a failure loses them. Default "refuse".
    */
   readonly iterations?: "refuse" | "force" | "exact" | undefined;
-  /** Only false yet: every checkpoint holds the whole state. */
-  readonly incremental?: false | undefined;
+  /**
+   * A checkpoint stores what has changed since one before it, and lists what it has in common with that. With false,
+   * each stores the whole state. Default true (Flink: false).
+   */
+  readonly incremental?: boolean | undefined;
   /** Only false yet: state is restored from the checkpoint storage. */
   readonly localRecovery?: false | undefined;
   /** Only true: records go on while state is written. */
@@ -293,7 +296,7 @@ export const jobOptions = {
   "checkpointing.inlineThreshold": option(minusOneIsZero(size(0, MIB)), 20 * KIB),
   "checkpointing.writeBuffer": option(size(0, 64 * MIB), 4 * KIB),
   "checkpointing.iterations": option(oneOf(["refuse", "force", "exact"]), "refuse"),
-  "checkpointing.incremental": option(onlyYet(truth, false, "every checkpoint holds the whole state"), false),
+  "checkpointing.incremental": option(truth, true),
   "checkpointing.localRecovery": option(
     onlyYet(truth, false, "state is restored from the checkpoint storage"),
     false,

@@ -378,6 +378,7 @@ export interface Deployment {
   readonly maxParallelism: number;
   /** Whether checkpoints hold the records on their way back in a loop: not if it is "force". */
   readonly iterations: CheckpointingConfig["iterations"];
+  readonly incremental: CheckpointingConfig["incremental"];
 }
 
 export type WorkerRequest =

@@ -296,6 +296,7 @@ const workerRequest: z.ZodType<WorkerRequest> = z.discriminatedUnion("type", [
       settle: z.boolean(),
       maxParallelism: positive,
       iterations: z.enum(["refuse", "force", "exact"]),
+      incremental: z.boolean(),
     }),
   }),
   z.object({ type: z.literal("generation.teardown"), job, region: count, generation: count }),

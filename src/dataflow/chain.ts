@@ -79,6 +79,9 @@ export interface StateAddress {
 /** Where stored rows belong, and what they are. */
 export type StoredAddress = StateAddress & StoredVersion;
 
+/** A state, and the version of its values. */
+export type VersionedState = StateAddress & { readonly version: string };
+
 export interface StateCut extends StateAddress {
   /** Its number: a later one may have it as its base. The restored state is number RESTORED_CUT. */
   readonly cut: number;
@@ -105,7 +108,7 @@ export interface Chain {
    * Cuts every keyed state here. The cursors may then be read one after the other while records go on.
    * @param baseOf the number of an earlier cut of a state, since which its changes are asked for
    */
-  snapshot(baseOf?: (address: StateAddress) => number | undefined): StateCut[];
+  snapshot(baseOf?: (address: VersionedState) => number | undefined): StateCut[];
   /**
    * Called before the first record. Several restorers for one address follow each other: the pieces of a rescaled
    * state.
@@ -260,11 +263,11 @@ class OperatorChain implements Chain {
     );
   }
 
-  snapshot(baseOf: (address: StateAddress) => number | undefined = () => undefined): StateCut[] {
+  snapshot(baseOf: (address: VersionedState) => number | undefined = () => undefined): StateCut[] {
     invariant(this.end !== "running", "keyed state was cut between two slices of the end of input");
     return this.keyed.flatMap(({ id, state }) =>
       state
-        .snapshot((name) => baseOf({ operator: id, state: name }))
+        .snapshot((name) => baseOf({ operator: id, state: name, version: state.versionOf(name) }))
         .map((named) => ({ operator: id, ...named, version: state.versionOf(named.state) })),
     );
   }

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { CheckpointOptions } from "../../machines/protocol.ts";
 import { encodeValue } from "./codec.ts";
-import { ms, nullable, timeMs, unpacked } from "./shape.ts";
+import { count, ms, nullable, timeMs, unpacked } from "./shape.ts";
 
 export const checkpointOptions: z.ZodType<CheckpointOptions> = z.object({
   alignment: z.enum(["aligned", "at-least-once", "unaligned", "aligned-with-timeout"]),
@@ -10,6 +10,7 @@ export const checkpointOptions: z.ZodType<CheckpointOptions> = z.object({
   triggeredAtMs: timeMs,
   savepoint: nullable.text,
   stop: z.boolean(),
+  base: count.nullable(),
 });
 
 export function encodeOptions(options: CheckpointOptions): Uint8Array {

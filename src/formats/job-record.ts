@@ -35,6 +35,7 @@ const schema: z.ZodType<JobRecord> = z.object({
       manifest: object,
       completedAtMs: timeMs,
       bytes: count,
+      fullBytes: count.exactOptional(),
       allFinished: z.boolean(),
     }),
   ),

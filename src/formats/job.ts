@@ -121,6 +121,7 @@ const checkpointing = z.object({
   retained: positive,
   unaligned: z.boolean(),
   alignedTimeoutMs: ms,
+  incremental: z.boolean(),
   afterTasksFinish: z.boolean(),
   savepointDirectory: nullable.text,
   savepointTimeoutMs: ms,

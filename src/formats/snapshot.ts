@@ -13,6 +13,7 @@ const piece = z
   .object({
     content: z.union([bytes, object]),
     segments: z.array(z.object({ keyGroups, offset: count, bytes: count })),
+    changes: z.literal(true).optional(),
   })
   .check(({ value: { content, segments }, issues }) => {
     const end = content instanceof Uint8Array ? content.byteLength : content.bytes;

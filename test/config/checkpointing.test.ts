@@ -172,7 +172,7 @@ const matrix: {
     ],
     refuses: refused(["maybe", true, null], /must be "refuse" or "force" or "exact", got/),
   },
-  incremental: notYet(false),
+  incremental: switched(),
   localRecovery: notYet(false),
   async: notYet(true),
 };

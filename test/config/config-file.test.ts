@@ -200,14 +200,6 @@ describe("what is not there yet is refused by each of its names, saying what is 
       );
   };
 
-  test("incremental checkpoints", () => {
-    refusedAs("every checkpoint holds the whole state", "true", [
-      "checkpointing.incremental",
-      "execution.checkpointing.incremental",
-      "state.backend.incremental",
-    ]);
-  });
-
   test("local recovery, and its directories", () => {
     const because = "state is restored from the checkpoint storage";
     refusedAs(because, "true", [
@@ -266,10 +258,6 @@ describe("what is refused names the file, the line and the key as it is written"
       "checkpointing.interval: 1 s\nexecution.checkpointing.interval: 2 s\n",
       'checkpointing.interval (from FILE:1) is "1 s", but execution.checkpointing.interval (from FILE:2) is "2 s", and both ' +
         "are checkpointing.interval; leave one of them out",
-    ],
-    [
-      "state.backend.incremental: true",
-      "state.backend.incremental (from FILE:1): true is not supported yet: every checkpoint holds the whole state",
     ],
     ["state.backend.type: forst", 'state.backend.type (from FILE:1): must be "heap" or "disk", got "forst"'],
     [

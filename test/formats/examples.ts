@@ -108,7 +108,7 @@ export const metadata: SavepointMetadata = {
 };
 
 export const options: CheckpointOptions = {
-  ...{ alignment: "aligned-with-timeout", alignedTimeoutMs: 100, triggeredAtMs: 1 },
+  ...{ alignment: "aligned-with-timeout", alignedTimeoutMs: 100, triggeredAtMs: 1, base: 6 },
   ...{ savepoint: null, stop: false },
 };
 export const lease: LeaseRecord = { holder: "h", place: "process 1", token: 3, renewals: 0, released: false };

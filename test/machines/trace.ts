@@ -150,6 +150,7 @@ function showNamed(name: string, fields: Readonly<Record<string, unknown>>): str
 /** Every barrier carries options: only what is not usual of them is shown. */
 const USUAL: Readonly<Record<string, unknown>> = {
   alignedTimeoutMs: 0,
+  base: null,
   triggeredAtMs: 0,
   savepoint: null,
   stop: false,

@@ -54,7 +54,14 @@ const MESSAGES: readonly { readonly shape: Shape<unknown>; readonly message: obj
     { type: "drain.requested", generation: FAR },
     {
       ...{ type: "checkpoint.triggered", generation: FAR, checkpointId: FAR },
-      options: { alignment: "aligned", alignedTimeoutMs: 0, triggeredAtMs: 0, savepoint: null, stop: false },
+      options: {
+        alignment: "aligned",
+        alignedTimeoutMs: 0,
+        triggeredAtMs: 0,
+        savepoint: null,
+        stop: false,
+        base: null,
+      },
     },
     { type: "checkpoint.completed", generation: FAR, checkpointId: FAR },
     { type: "checkpoint.aborted", generation: FAR, checkpointId: FAR, reason: "expired" },

@@ -7,6 +7,7 @@ export const barrierOptions = (
 ): CheckpointOptions => ({
   alignment,
   alignedTimeoutMs: 0,
+  base: null,
   triggeredAtMs: 0,
   savepoint: null,
   stop: false,

@@ -23,6 +23,7 @@ export function checkpointingConfig(some: Partial<CheckpointingConfig> = {}): Ch
     retained: 1,
     unaligned: false,
     alignedTimeoutMs: 0,
+    incremental: true,
     afterTasksFinish: true,
     savepointDirectory: null,
     savepointTimeoutMs: 600_000,

@@ -1,5 +1,10 @@
-/** How the barriers of a checkpoint travel: a pure function of the job's configuration. */
-import type { CheckpointingConfig, CheckpointOptions, CheckpointRequest } from "../../protocol.ts";
+/** How the barriers of a checkpoint travel: a pure function of the job's configuration, and what they name. */
+import type {
+  CheckpointingConfig,
+  CheckpointOptions,
+  CheckpointRequest,
+  CompletedCheckpoint,
+} from "../../protocol.ts";
 import { isOfStop } from "./checkpoint-requests.ts";
 
 /**
@@ -7,11 +12,18 @@ import { isOfStop } from "./checkpoint-requests.ts";
  * cut, without records of channels, other than those on their way back in a loop.
  */
 export function checkpointOptionsOf(
-  { mode, unaligned, alignedTimeoutMs }: Pick<CheckpointingConfig, "mode" | "unaligned" | "alignedTimeoutMs">,
+  {
+    mode,
+    unaligned,
+    alignedTimeoutMs,
+    incremental,
+  }: Pick<CheckpointingConfig, "mode" | "unaligned" | "alignedTimeoutMs" | "incremental">,
   triggeredAtMs: number,
   { savepoint, reason }: Pick<CheckpointRequest, "savepoint" | "reason">,
+  latest: Pick<CompletedCheckpoint, "checkpointId"> | undefined,
 ): CheckpointOptions {
-  const always = { triggeredAtMs, savepoint, stop: isOfStop({ reason }) } as const;
+  const base = incremental ? (latest?.checkpointId ?? null) : null;
+  const always = { triggeredAtMs, savepoint, stop: isOfStop({ reason }), base } as const;
   if (savepoint !== null) return { ...always, alignment: "aligned", alignedTimeoutMs: 0 };
   // Overtaking records buys nothing if no channel waits for barriers, so `unaligned` is without effect.
   if (mode === "at-least-once") return { ...always, alignment: "at-least-once", alignedTimeoutMs: 0 };

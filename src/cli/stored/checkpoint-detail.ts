@@ -23,6 +23,7 @@ export interface CheckpointSummary {
   readonly generation: number;
   readonly completedAtMs: number;
   readonly bytes: number;
+  readonly fullBytes: number;
   /** null: its manifest cannot be read. */
   readonly objects: number | null;
   readonly allFinished: boolean;
@@ -32,12 +33,13 @@ export interface CheckpointSummary {
 }
 
 export function summaryOf(one: Retained): CheckpointSummary {
-  const { checkpointId, generation, completedAtMs, bytes, allFinished, manifest } = one.checkpoint;
+  const { checkpointId, generation, completedAtMs, bytes, fullBytes, allFinished, manifest } = one.checkpoint;
   return {
     checkpointId,
     generation,
     completedAtMs,
     bytes,
+    fullBytes: fullBytes ?? bytes,
     objects: "manifest" in one ? objectsOf(one.checkpoint, one.manifest).length : null,
     allFinished,
     manifest: manifest.name,
@@ -57,10 +59,20 @@ export function describeSummaries(
     moment(one.completedAtMs),
     age(one.completedAtMs, nowMs),
     size(one.bytes),
+    size(one.fullBytes),
     one.objects === null ? "?" : count(one.objects),
     one.allFinished ? "all" : "no",
   ]);
-  const headings = ["CHECKPOINT", "GENERATION", "COMPLETED", "AGE", "SIZE", "OBJECTS", "FINISHED"];
+  const headings = [
+    "CHECKPOINT",
+    "GENERATION",
+    "COMPLETED",
+    "AGE",
+    "SIZE",
+    "FULL SIZE",
+    "OBJECTS",
+    "FINISHED",
+  ];
   const damaged = checkpoints.flatMap(({ checkpointId, damage }) =>
     damage === null ? [] : [`checkpoint ${checkpointId} is damaged: ${damage}`],
   );
@@ -103,6 +115,8 @@ export interface CheckpointDetail {
   readonly generation: number;
   readonly completedAtMs: number;
   readonly bytes: number;
+  /** With what it has in common with older ones. */
+  readonly fullBytes: number;
   readonly allFinished: boolean;
   readonly manifest: ObjectHandle;
   /** How far the input was read. */
@@ -121,6 +135,7 @@ export async function detailOf(
     job,
     incarnation: manifest.incarnation,
     ...checkpoint,
+    fullBytes: checkpoint.fullBytes ?? checkpoint.bytes,
     splits: splitDetailsOf(manifest),
     subtasks,
   };
@@ -171,7 +186,7 @@ export function describeCheckpoint(checkpoint: CheckpointDetail, nowMs: number):
       ["checkpoint", `${checkpointId} of job ${job}`],
       ["taken by", `generation ${generation}, incarnation ${incarnation}`],
       ["completed", `${moment(completedAtMs)}, ${age(completedAtMs, nowMs)} ago`],
-      ["size", `${size(checkpoint.bytes)} in all`],
+      ["size", sizeInWords(checkpoint)],
       ["manifest", `${manifest.name}  ${size(manifest.bytes)}`],
       ["finished", checkpoint.allFinished ? "every subtask: all input is processed" : "no"],
     ]),
@@ -181,6 +196,11 @@ export function describeCheckpoint(checkpoint: CheckpointDetail, nowMs: number):
   ]
     .filter((text) => text !== "")
     .join("\n\n");
+}
+
+function sizeInWords({ bytes, fullBytes }: CheckpointDetail): string {
+  if (fullBytes === bytes) return `${size(bytes)} in all`;
+  return `${size(bytes)} stored for it, ${size(fullBytes)} with what it has in common with older ones`;
 }
 
 /** The times that each subtask took, one line each. */

@@ -2,7 +2,12 @@
 
 import type { Cluster } from "../../../src/cli/assembly.ts";
 import { readJob, readRetained } from "../../../src/cli/stored/retained.ts";
-import { readChunkHeader, readChunkKeys, readChunkValues } from "../../../src/state/snapshot/chunk.ts";
+import {
+  readChunkDeletions,
+  readChunkHeader,
+  readChunkKeys,
+  readChunkValues,
+} from "../../../src/state/snapshot/chunk.ts";
 import { ColumnDecoder } from "../../../src/state/snapshot/columns.ts";
 
 /** The value of each key in the latest checkpoint. */
@@ -19,9 +24,12 @@ export async function storedValues(cluster: Cluster, job: string, state: string)
       const source = { object: "piece", bytes };
       for (let at = 0; at < bytes.byteLength; ) {
         const header = readChunkHeader(source, at);
-        const found = readChunkValues(source, header, header.entries, new ColumnDecoder());
-        readChunkKeys(source, header).forEach((key, row) => {
-          values[String(key)] = found[row];
+        const deleted = readChunkDeletions(source, header) ?? new Set();
+        const found = readChunkValues(source, header, header.entries - deleted.size, new ColumnDecoder());
+        let next = 0;
+        readChunkKeys(source, header, deleted).forEach((key, row) => {
+          if (deleted.has(row)) delete values[String(key)];
+          else values[String(key)] = found[next++];
         });
         at = header.end;
       }

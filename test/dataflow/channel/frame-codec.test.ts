@@ -115,7 +115,7 @@ describe("records of any bytes", () => {
 
 describe("control frames", () => {
   const options: CheckpointOptions = {
-    ...{ alignment: "aligned", alignedTimeoutMs: 0, triggeredAtMs: 1 },
+    ...{ alignment: "aligned", alignedTimeoutMs: 0, triggeredAtMs: 1, base: 6 },
     ...{ savepoint: null, stop: false },
   };
   const barrier = encodeControl(1, { kind: "barrier", checkpointId: 7, options }, 9);

@@ -7,7 +7,7 @@
  * - SI2 A checkpoint that holds records on their way is left out: they are read, and in no state yet.
  */
 import { inspect, isDeepStrictEqual } from "node:util";
-import type { Manifest } from "../../../machines/protocol.ts";
+import type { Manifest, StatePiece } from "../../../machines/protocol.ts";
 import { splitsIn } from "../../../src/dataflow/operators/source.ts";
 import type { SnapshotBytes } from "../../../src/state/contract.ts";
 import {
@@ -32,9 +32,12 @@ export class StoredState {
   readonly findings: string[] = [];
   /** Checkpoints and savepoints whose state was compared. */
   compared = 0;
+  /** What was among all that were looked at (`coverageOf`). */
+  readonly covered = new Set<string>();
 
   /** @param drawn in its present life */
   look(drawn: DrawnJob, manifest: Manifest, read: ReadObject): void {
+    this.#note(manifest);
     if (drawn.options.checkpointing?.mode === "at-least-once") return;
     // A position does not say which of the records in front of it had gone.
     if (drawn.sources.some(({ retention }) => retention !== undefined)) return;
@@ -46,6 +49,16 @@ export class StoredState {
     const stored = storedTables(manifest, read);
     for (const table of expectedTables(drawn, input)) this.#compare(at, table, stored);
     for (const { id, kind } of drawn.operators) if (kind === "collection") this.#compareLast(at, id, stored);
+  }
+
+  #note({ subtasks, checkpointId }: Manifest): void {
+    const pieces = subtasks.flatMap(({ states }) =>
+      states.flatMap((state) => (state.kind === "keyed" ? state.pieces : [])),
+    );
+    if (pieces.some(({ changes }) => changes === true)) this.covered.add("checkpoint in layers");
+    const isOlder = ({ content }: StatePiece): boolean =>
+      !(content instanceof Uint8Array) && !content.name.includes(`/checkpoint-${checkpointId}/`);
+    if (pieces.some(isOlder)) this.covered.add("objects of older checkpoints");
   }
 
   #compare(at: string, { operator, state, rows: wanted }: ExpectedTable, stored: StoredTables): void {
@@ -116,7 +129,9 @@ function readRows(source: SnapshotBytes, rows: Map<string, unknown>): void {
     const deleted = readChunkDeletions(source, header);
     const values = readChunkValues(source, header, header.entries - (deleted?.size ?? 0), columns);
     let next = 0;
-    for (const [row, key] of readChunkKeys(source, header).entries()) {
+    for (const [row, key] of readChunkKeys(source, header, deleted).entries()) {
+      // All of a namespace: none of the tables that are compared has any.
+      if (key === undefined) continue;
       if (deleted?.has(row) === true) rows.delete(keyText(key));
       else rows.set(keyText(key), values[next++]);
     }

@@ -57,6 +57,7 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
         : "aligned with timeout",
   );
   if (drawn.acts.some(({ becomes }) => becomes?.scale !== undefined)) covered.add("another parallelism");
+  if (checkpointing.incremental === false) covered.add("option incremental false");
   if (worker.checks) covered.add("option checks");
   for (const { form, kind } of drawn.acts.flatMap(({ becomes }) => becomes?.operators ?? []))
     if (form !== undefined) covered.add(`another form: ${kind}`);

@@ -45,6 +45,7 @@ function checkpointing(
     ...(chance(0.3) && { retained: random.between(2, 4) }),
     ...(iterations !== undefined && { iterations }),
     ...(mayEnd && chance(0.1) && { afterTasksFinish: false }),
+    ...(chance(0.15) && { incremental: false }),
     retention: random.pick(["delete", "delete-on-cancellation", "retain-on-cancellation"]),
     readyTimeout: random.pick(["2 s", "1 m", "5 m"]),
     ...(chance(0.2) && { savepointTimeout: random.between(500, 10_000) }),

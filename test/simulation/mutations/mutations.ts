@@ -2,6 +2,7 @@
  * Mutations of `src` that a simulation must find: each makes one promise of the engine untrue. They are texts, so a
  * test holds that each still fits its file.
  */
+import { MUTATIONS_OF_STATE } from "./of-state.ts";
 import { MUTATIONS_OF_TIME } from "./of-time.ts";
 
 export interface Mutation extends Change {
@@ -276,4 +277,5 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "this.#latest[region]?.end();\n    if (region > 0) return;",
   },
   ...MUTATIONS_OF_TIME,
+  ...MUTATIONS_OF_STATE,
 ];

@@ -21,7 +21,7 @@ import type {
   SubtaskName,
   SubtaskSnapshot,
 } from "../../../../machines/protocol.ts";
-import { factsOf } from "../../../../machines/record.ts";
+import { factsOf, latestCheckpoint } from "../../../../machines/record.ts";
 import type { Roles } from "../../../../machines/roles.ts";
 import { eventOf, inputOf } from "../../../../machines/wiring.ts";
 import { reasonInWords } from "../../../../machines/words.ts";
@@ -45,7 +45,7 @@ import type { Timings } from "../../timings.ts";
 import { SAVEPOINTS_MAX } from "./checkpointing-input.ts";
 import { CopyWatch } from "./copy-watch.ts";
 import type { JobRequests } from "./job-requests.ts";
-import { detailOf, manifestOf, type Pending, uploadedBy } from "./pending-checkpoint.ts";
+import { detailOf, manifestOf, type Pending, pendingOf, sizesOf, uploadedBy } from "./pending-checkpoint.ts";
 import { Savepoints, type SavepointsOptions } from "./savepoints.ts";
 
 export interface JobCheckpointsOptions extends SavepointsOptions {
@@ -234,16 +234,7 @@ export class JobCheckpoints {
     const { checkpointId, request } = params;
     const { host, clock, record } = this.#options;
     const { generation, generations, checkpointing, plan } = record();
-    const pending: Pending = {
-      startedMs: clock.elapsedMs(),
-      startedAtMs: clock.nowMs(),
-      request,
-      snapshots: new Map(),
-      trouble: undefined,
-      manifestName: undefined,
-      stored: undefined,
-      savepoint: undefined,
-    };
+    const pending = pendingOf(request, clock);
     this.#pending.set(checkpointId, pending);
     const timeoutMs = request.savepoint === null ? checkpointing.timeoutMs : checkpointing.savepointTimeoutMs;
     host.start({
@@ -262,10 +253,12 @@ export class JobCheckpoints {
 
   /** `pending` is theirs also when its generation is over: a savepoint may take longer than that. */
   #handlersOf(checkpointId: number, pending: Pending): EffectHandlers<"checkpoint"> {
-    const { tell, record, clock } = this.#options;
+    const { tell, record, clock, reaper } = this.#options;
     return {
       "send.trigger": ({ generation }) => {
-        const options = checkpointOptionsOf(record().checkpointing, clock.nowMs(), pending.request);
+        const latest = latestCheckpoint(record());
+        const options = checkpointOptionsOf(record().checkpointing, clock.nowMs(), pending.request, latest);
+        if (options.base !== null && latest !== undefined) pending.releaseBase = reaper.holdBase(latest);
         tell(eventOf("checkpoint.triggered", { generation, checkpointId }, { options }));
       },
       "store.savepoint": () => this.#storeSavepoint(checkpointId, pending),
@@ -338,6 +331,7 @@ export class JobCheckpoints {
     this.#pending.delete(checkpointId);
     // What the subtasks uploaded was copied.
     this.#options.reaper.release(uploadedBy(pending));
+    pending.releaseBase();
     this.#complete(checkpointId, pending, savepoint.bytes, savepoint.completedAtMs);
     const { completed } = factsOf(this.#options.record());
     const facts = { request: pending.request.request, location: savepoint.location, completed };
@@ -355,15 +349,17 @@ export class JobCheckpoints {
       return { type: "record.refused", facts: factsOf(this.#options.record()) };
     const { manifest, handle } = pending.stored;
     const { generation } = manifest;
-    const bytes = handle.bytes + manifest.subtasks.reduce((sum, subtask) => sum + subtask.bytes, 0);
     const completedAtMs = clock.nowMs();
-    const checkpoint = { checkpointId, generation, manifest: handle, completedAtMs, bytes, allFinished };
+    const { bytes, ...sizes } = sizesOf(manifest, handle);
+    const place = { checkpointId, generation, manifest: handle, completedAtMs };
+    const checkpoint = { ...place, bytes, ...sizes, allFinished };
     reaper.knowManifest(checkpoint, manifest);
     const { origin } = this.#options.record();
     const savepoint = pending.savepoint ?? null;
     const answer = await this.#options.change({ change: "decision", checkpoint, savepoint });
     if (answer.type !== "record.stored") return answer;
     this.#pending.delete(checkpointId);
+    pending.releaseBase();
     if (origin?.mode === "claim") void this.#savepoints.dispose(origin.location);
     this.#complete(checkpointId, pending, bytes, completedAtMs);
     this.#options.host.tell(
@@ -438,6 +434,7 @@ export class JobCheckpoints {
     this.#pending.delete(checkpointId);
     const subtasks = subtasksOf(this.#options.record().plan);
     this.#options.reaper.giveUp(checkpointId, uploadedBy(pending), subtasks);
+    pending.releaseBase();
     if (pending.savepoint !== undefined) void this.#savepoints.dispose(pending.savepoint.location);
   }
 }

@@ -8,6 +8,8 @@
  * OR2  A sweep touches only generations that are over: older than the sweeper's newest, and no region's present one.
  * OR3  How many checkpoints are still being deleted is told at each change, and falls back to 0 whatever fails: it
  *     holds new ones back. A sweep, which may take long, is not counted and keeps no other deletion waiting.
+ * OR4  What a pending checkpoint may have in common with the one that its barriers name stays until that is settled,
+ *     whatever the record drops meanwhile (P81).
  */
 import type { CompletedCheckpoint, JobRecord, Manifest, SubtaskName } from "../../../../machines/protocol.ts";
 import { droppedBy } from "../../../../machines/record.ts";
@@ -45,6 +47,8 @@ export class ObjectReaper {
   /** The record as it was stored last. */
   #record: Pick<JobRecord, "checkpoints"> = { checkpoints: [] };
   readonly #held = new Set<readonly string[]>();
+  /** The checkpoints that pending ones rest on, one entry for each of these (OR4). */
+  readonly #bases: CompletedCheckpoint[] = [];
   readonly #deletions = new Queue();
   readonly #sweeps = new Queue();
 
@@ -87,6 +91,32 @@ export class ObjectReaper {
     return () => this.#held.delete(names);
   }
 
+  /**
+   * A pending checkpoint may have objects in common with this one, which the record names: until what this answers is
+   * called, once, they stay (OR4).
+   */
+  holdBase(base: CompletedCheckpoint): () => void {
+    this.#bases.push(base);
+    return () => {
+      this.#bases.splice(this.#bases.indexOf(base), 1);
+      const { checkpointId } = base;
+      if (this.#isNamed(checkpointId)) return;
+      void this.#remove(() => this.#takeNames([checkpointId]), this.#record);
+    };
+  }
+
+  /** By the record, or as the base of a pending one. */
+  #isNamed(checkpointId: number): boolean {
+    return [...this.#record.checkpoints, ...this.#bases].some((one) => one.checkpointId === checkpointId);
+  }
+
+  /** What these checkpoints reached. Nothing is known of them afterwards. */
+  #takeNames(checkpointIds: readonly number[]): string[] {
+    const names = checkpointIds.flatMap((id) => this.#names.get(id) ?? []);
+    for (const id of checkpointIds) this.#names.delete(id);
+    return names;
+  }
+
   /** Called after each stored write of the record, in order. */
   stored(before: JobRecord, after: JobRecord): void {
     this.#record = after;
@@ -97,9 +127,8 @@ export class ObjectReaper {
     if (due.length === 0 && dropped.length === 0) return;
     this.#count(dropped.length);
     const gone = () => {
-      const names = dropped.flatMap(({ checkpointId }) => this.#names.get(checkpointId) ?? []);
-      for (const { checkpointId } of dropped) this.#names.delete(checkpointId);
-      return [...due, ...names];
+      const ids = dropped.map(({ checkpointId }) => checkpointId);
+      return [...due, ...this.#takeNames(ids.filter((id) => !this.#isNamed(id)))];
     };
     void this.#remove(gone, after).then(() => this.#count(-dropped.length));
   }
@@ -174,7 +203,7 @@ export class ObjectReaper {
 
   async #reachable(record: Pick<JobRecord, "checkpoints">): Promise<Set<string>> {
     const names = new Set<string>();
-    for (const checkpoint of record.checkpoints) {
+    for (const checkpoint of [...record.checkpoints, ...this.#bases]) {
       if (!this.#names.has(checkpoint.checkpointId))
         this.knowManifest(checkpoint, await readManifest(this.#options.storage, checkpoint.manifest));
       for (const name of this.#names.get(checkpoint.checkpointId) ?? []) names.add(name);

@@ -144,6 +144,7 @@ export class RegionGenerations {
         settle,
         maxParallelism: record.plan.maxParallelism,
         iterations: record.checkpointing.iterations,
+        incremental: record.checkpointing.incremental,
       };
       for (const worker of generation.workers())
         void generation.deploy(worker, deployment).then((refusal) => {

@@ -12,7 +12,9 @@
 import type {
   ChannelStateHandle,
   CommittableHandle,
+  KeyedStateHandle,
   KeyGroupRange,
+  ObjectHandle,
   StateHandle,
   SubtaskName,
   SubtaskSnapshot,
@@ -20,17 +22,22 @@ import type {
 import { type CheckpointStorage, objectNames, snapshotObjects } from "../../../checkpoint/storage.ts";
 import type { Clock } from "../../../clock.ts";
 import type { Deployment } from "../../../control/messages.ts";
-import type { StateCut } from "../../../dataflow/chain.ts";
+import type { Chain } from "../../../dataflow/chain.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../../errors.ts";
+import { SERIALIZER_IN_WORDS } from "../../../state/snapshot/chunk.ts";
+import { FIRST_VERSION } from "../../../state/versions/state-version.ts";
 import type { Turns, TurnWork } from "../subtask/turns.ts";
 import { type ChannelCollection, ChannelStateUpload } from "./channel-state.ts";
+import { type BasedCut, type SnapshotOfState, StateLayers } from "./state-layers.ts";
 import { SnapshotUpload } from "./upload.ts";
 
 export interface SubtaskSnapshotsOptions {
   readonly subtask: SubtaskName;
   readonly keyGroups: KeyGroupRange;
   readonly deployment: Deployment;
+  /** What the subtask was restored from. */
+  readonly restored: { readonly checkpointId: number; readonly states: readonly StateHandle[] } | undefined;
   readonly storage: CheckpointStorage;
   readonly inlineBytesMax: number;
   readonly troubles: TroubleWatcher;
@@ -49,7 +56,7 @@ export interface SubtaskSnapshotsOptions {
 
 export interface Cut {
   readonly checkpointId: number;
-  readonly states: readonly StateCut[];
+  readonly states: readonly BasedCut[];
   /** The state that is small and there at once. */
   readonly inline: readonly StateHandle[];
   /**
@@ -81,23 +88,35 @@ export class SubtaskSnapshots {
   readonly #channelUploads = new Map<number, ChannelStateUpload>();
   readonly #channels = new Map<number, readonly ChannelStateHandle[]>();
   readonly #writing: TroubleWatch;
+  readonly #layers: StateLayers;
   /** The puts of what is not acknowledged: all that were begun, canceled ones included (SN2). */
   readonly #puts = new Map<number, Begun[]>();
+
   constructor(options: SubtaskSnapshotsOptions) {
     this.#options = options;
     this.#writing = options.troubles.watch(`writing checkpoints to ${options.storage.description}`);
+    const { restored, keyGroups, inlineBytesMax } = options;
+    this.#layers = new StateLayers(inlineBytesMax);
+    if (restored !== undefined) this.#layers.restored(restored.checkpointId, restored.states, keyGroups);
   }
 
   has(checkpointId: number): boolean {
     return this.#taken.has(checkpointId);
   }
 
+  /**
+   * Cuts the keyed states of the subtask.
+   * @param base the completed checkpoint that the snapshot may have pieces in common with; null: none
+   */
+  cut(chain: Pick<Chain, "snapshot">, base: number | null): readonly BasedCut[] {
+    return this.#layers.cut(chain, base);
+  }
+
   take(cut: Cut): void {
-    const { keyGroups, inlineBytesMax, clock, turns } = this.#options;
+    const { inlineBytesMax, clock, turns } = this.#options;
     const upload = new SnapshotUpload({
       clock,
       cuts: cut.states,
-      keyGroups,
       storage: this.#remembering(cut.checkpointId),
       inlineBytesMax,
       objectName: (part) => objectNames.state({ ...this.#place(cut.checkpointId), part }),
@@ -155,6 +174,7 @@ export class SubtaskSnapshots {
   /** Gives a snapshot up. Answers the names of what may be in the storage, when nothing is under way any more. */
   async discard(checkpointId: number): Promise<readonly string[]> {
     this.cancel(checkpointId);
+    this.#layers.forget(checkpointId);
     const puts = this.#puts.get(checkpointId) ?? [];
     this.#puts.delete(checkpointId);
     await Promise.allSettled(puts.map(({ put }) => put));
@@ -182,7 +202,7 @@ export class SubtaskSnapshots {
       alignmentMs: cut.alignmentMs,
       syncMs,
       asyncMs: this.#options.clock.elapsedMs() - cut.startedMs - syncMs,
-      bytes: snapshotObjects({ states, channels }).reduce((sum, object) => sum + object.bytes, 0),
+      bytes: this.#ownObjects(checkpointId, { states, channels }).reduce((sum, { bytes }) => sum + bytes, 0),
       persistedInFlightBytes: channels.reduce((sum, { bytes }) => sum + bytes, 0),
     };
   }
@@ -204,6 +224,12 @@ export class SubtaskSnapshots {
     };
   }
 
+  /** What was stored for this checkpoint, and not for one that it has pieces in common with. */
+  #ownObjects(checkpointId: number, snapshot: Pick<SubtaskSnapshot, "states" | "channels">): ObjectHandle[] {
+    const own = objectNames.checkpoint(this.#place(checkpointId));
+    return snapshotObjects(snapshot).filter(({ name }) => name.startsWith(own));
+  }
+
   #place(checkpointId: number) {
     const { deployment, subtask } = this.#options;
     return { ...deployment, checkpointId, subtask };
@@ -213,7 +239,7 @@ export class SubtaskSnapshots {
     const { checkpointId, inline } = taken.cut;
     try {
       await taken.flushed;
-      taken.states = [...inline, ...(await taken.upload.stored())];
+      taken.states = [...inline, ...this.#handlesOf(checkpointId, await taken.upload.stored())];
       if (this.#taken.get(checkpointId) !== taken) return;
       this.#writing.passed();
       this.#options.tell({ type: "snapshot.stored", checkpointId });
@@ -222,6 +248,17 @@ export class SubtaskSnapshots {
       if (retryOf(error) === "now") this.#writing.failed(error);
       this.#fail(checkpointId, describeError(error));
     }
+  }
+
+  #handlesOf(checkpointId: number, snapshots: readonly SnapshotOfState[]): KeyedStateHandle[] {
+    const { keyGroups } = this.#options;
+    const pieces = this.#layers.stored(checkpointId, snapshots);
+    return snapshots.map(({ operator, state, version = FIRST_VERSION }, i) => ({
+      ...{ kind: "keyed", operator, state, keyGroups },
+      ...(version !== FIRST_VERSION && { version }),
+      serializer: SERIALIZER_IN_WORDS,
+      pieces: pieces[i]!,
+    }));
   }
 
   #fail(checkpointId: number, reason: string): void {

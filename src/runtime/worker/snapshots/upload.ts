@@ -9,20 +9,12 @@
  *     that waits, one chunk, and the bytes below the inline threshold with which an object begins.
  * UP3  State below the inline threshold becomes no object: it travels in the acknowledgement and the manifest (D9).
  */
-import type {
-  KeyedStateHandle,
-  KeyGroupRange,
-  ObjectHandle,
-  SnapshotSegment,
-  StatePiece,
-} from "../../../../machines/protocol.ts";
+import type { ObjectHandle, SnapshotSegment, StatePiece } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
 import type { Clock } from "../../../clock.ts";
-import type { StateCut } from "../../../dataflow/chain.ts";
-import { SERIALIZER_IN_WORDS } from "../../../state/snapshot/chunk.ts";
 import { SegmentIndex } from "../../../state/snapshot/segments.ts";
-import { FIRST_VERSION } from "../../../state/versions/state-version.ts";
 import { newLife } from "../../life.ts";
+import { type BasedCut, inlineBytesOf, type SnapshotOfState } from "./state-layers.ts";
 
 /** Objects stay small enough to be read in one piece. */
 const OBJECT_BYTES_MAX = 16 * 1024 * 1024;
@@ -30,9 +22,7 @@ const PENDING_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface SnapshotUploadOptions {
   readonly clock: Clock;
-  readonly cuts: readonly StateCut[];
-  /** The key groups of the subtask. */
-  readonly keyGroups: KeyGroupRange;
+  readonly cuts: readonly BasedCut[];
   readonly storage: Pick<CheckpointStorage, "put">;
   readonly inlineBytesMax: number;
   /** Name of the object that holds the given part of this snapshot. */
@@ -44,7 +34,7 @@ export interface SnapshotUploadOptions {
 export class SnapshotUpload {
   readonly #options: SnapshotUploadOptions;
   readonly #abort = newLife();
-  readonly #states: KeyedStateHandle[] = [];
+  readonly #states: SnapshotOfState[] = [];
   /** Encoded bytes of all objects that the storage has not taken yet (UP2). */
   #pendingBytes = 0;
   #index = 0;
@@ -70,20 +60,14 @@ export class SnapshotUpload {
     while (!this.encoded) {
       if (this.#pendingBytes > PENDING_BYTES_MAX) return false;
       const cut = this.#options.cuts[this.#index]!;
-      const chunk = cut.cursor.next();
-      if (chunk === undefined) this.#endState(cut);
-      else {
-        const offset = this.#object === undefined ? this.#smallBytes : this.#object.bytes;
-        this.#segments.add(chunk, offset);
-        this.#add(chunk.bytes);
-      }
+      if (!cut.cursor.seek()) this.#encodeNext(cut);
       if (this.#options.clock.elapsedMs() >= deadlineMs) return !this.encoded;
     }
     return false;
   }
 
   /** Called after the last step; resolves when every object is durable. */
-  async stored(): Promise<readonly KeyedStateHandle[]> {
+  async stored(): Promise<readonly SnapshotOfState[]> {
     await Promise.all(this.#finished);
     return this.#states;
   }
@@ -95,7 +79,17 @@ export class SnapshotUpload {
     this.#object?.end();
   }
 
-  #add(bytes: Uint8Array): void {
+  #encodeNext(cut: BasedCut): void {
+    const chunk = cut.cursor.next();
+    if (chunk === undefined) this.#endState(cut);
+    else {
+      const offset = this.#object === undefined ? this.#smallBytes : this.#object.bytes;
+      this.#segments.add(chunk, offset);
+      this.#add(chunk.bytes, this.#options.inlineBytesMax - inlineBytesOf(cut.base));
+    }
+  }
+
+  #add(bytes: Uint8Array, inlineBytesMax: number): void {
     if (this.#object !== undefined) {
       this.#object.add(bytes);
       if (this.#object.bytes >= OBJECT_BYTES_MAX) this.#closeObject();
@@ -104,7 +98,7 @@ export class SnapshotUpload {
     this.#small.push(bytes);
     this.#smallBytes += bytes.byteLength;
     const continues = this.#uploads.length > 0;
-    if (continues || this.#smallBytes > this.#options.inlineBytesMax) this.#openObject();
+    if (continues || this.#smallBytes > inlineBytesMax) this.#openObject();
   }
 
   #openObject(): void {
@@ -130,7 +124,7 @@ export class SnapshotUpload {
     this.#segments = new SegmentIndex();
   }
 
-  #endState(cut: StateCut): void {
+  #endState({ cursor: _, ...cut }: BasedCut): void {
     const uploads = this.#uploads;
     const small = this.#small;
     if (this.#object !== undefined) this.#closeObject();
@@ -143,19 +137,12 @@ export class SnapshotUpload {
     this.#segments = new SegmentIndex();
     this.#index++;
     const at = this.#states.length;
-    const handle = {
-      kind: "keyed",
-      operator: cut.operator,
-      state: cut.state,
-      keyGroups: this.#options.keyGroups,
-      ...(cut.version !== undefined && cut.version !== FIRST_VERSION && { version: cut.version }),
-      serializer: SERIALIZER_IN_WORDS,
-    } as const;
-    this.#states.push({ ...handle, pieces: piecesInline(small, inlineSegments) });
+    const kind = cut.base === undefined ? {} : { changes: true as const };
+    this.#states.push({ ...cut, pieces: piecesInline(small, inlineSegments, kind) });
     const finished = Promise.all(uploads).then((objects) => {
       if (objects.length === 0) return;
-      const pieces = objects.map((content, i) => ({ content, segments: segments[i]! }));
-      this.#states[at] = { ...handle, pieces };
+      const pieces = objects.map((content, i) => ({ content, segments: segments[i]!, ...kind }));
+      this.#states[at] = { ...cut, pieces };
     });
     finished.catch(() => undefined);
     this.#finished.push(finished);
@@ -163,8 +150,12 @@ export class SnapshotUpload {
 }
 
 /** The one piece of a small state, with its chunks in it; none for an empty one. */
-function piecesInline(chunks: readonly Uint8Array[], segments: readonly SnapshotSegment[]): StatePiece[] {
-  return chunks.length === 0 ? [] : [{ content: Buffer.concat(chunks), segments }];
+function piecesInline(
+  chunks: readonly Uint8Array[],
+  segments: readonly SnapshotSegment[],
+  kind: Pick<StatePiece, "changes">,
+): StatePiece[] {
+  return chunks.length === 0 ? [] : [{ content: Buffer.concat(chunks), segments, ...kind }];
 }
 
 /** The bytes of an object that is still being encoded, as the storage reads them. */

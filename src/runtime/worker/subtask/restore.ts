@@ -131,6 +131,7 @@ function chainOf(options: SubtaskOptions, sinks: SinkTransactions, processingTim
     subtaskIndex: index,
     maxParallelism: deployment.maxParallelism,
     openBackend: backends?.of(deployment.generation),
+    keepsChanges: deployment.incremental,
     output: (edge) => outputOf(edge).collect,
     mark: (edge, watermark, isIdle) => outputOf(edge).mark(watermark, isIdle),
     writer: (operator) => sinks.writer(operator),

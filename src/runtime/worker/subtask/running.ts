@@ -66,6 +66,8 @@ export class RunningSubtask {
   readonly #underWay: CheckpointsUnderWay;
   /** The savepoint whose barrier came last. */
   #savepoint: number | undefined;
+  /** The completed checkpoint that the barrier before the next snapshot names. */
+  #base: number | null = null;
 
   constructor(options: SubtaskOptions, parts: RunningParts) {
     this.#options = options;
@@ -167,7 +169,7 @@ export class RunningSubtask {
     if (inline === undefined) return;
     this.#snapshots.take({
       checkpointId: REHEARSAL,
-      states: this.#parts.chain.snapshot(),
+      states: this.#snapshots.cut(this.#parts.chain, null),
       inline,
       flush: async () => {},
       alignmentMs: 0,
@@ -210,6 +212,7 @@ export class RunningSubtask {
 
   emitBarrier(barrier: { readonly checkpointId: number; readonly options: CheckpointOptions }): void {
     if (barrier.options.savepoint !== null) this.#savepoint = barrier.checkpointId;
+    this.#base = barrier.options.base;
     this.#broadcast({ kind: "barrier", ...barrier });
   }
 
@@ -226,7 +229,7 @@ export class RunningSubtask {
     const ofInput = this.input.cut(checkpointId);
     this.#snapshots.take({
       checkpointId,
-      states: chain.snapshot(),
+      states: this.#snapshots.cut(chain, this.#base),
       inline: [...ofInput, ...this.#times(), ...this.#operatorStates(), ...sinks.snapshot()],
       flush: () => sinks.flush(isSavepoint),
       alignmentMs: this.#barriers.alignmentMs,
@@ -341,11 +344,13 @@ export class RunningSubtask {
   }
 
   #snapshotsOf(): SubtaskSnapshots {
-    const { vertex, index, deployment, storage, inlineBytesMax, troubles, clock } = this.#options;
+    const { vertex, index, deployment, restore, storage, inlineBytesMax, troubles, clock } = this.#options;
+    const restored = deployment.restore?.checkpointId;
     return new SubtaskSnapshots({
       subtask: `${vertex.id}/${index}`,
       keyGroups: keyGroupRangeOf(index, vertex.parallelism, deployment.maxParallelism),
       deployment,
+      restored: restored === undefined ? undefined : { checkpointId: restored, states: restore.states },
       storage,
       inlineBytesMax,
       troubles,

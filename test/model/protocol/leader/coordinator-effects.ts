@@ -137,7 +137,7 @@ export class Routing {
       case "send.deployment":
         return this.deploy(generations, params.settle === true);
       case "send.trigger": {
-        const options = checkpointOptionsOf(this.record.checkpointing, 0, this.requestOf(actor));
+        const options = checkpointOptionsOf(this.record.checkpointing, 0, this.requestOf(actor), undefined);
         return this.send(actor, { type, params }, { options });
       }
       case "send.aborted":

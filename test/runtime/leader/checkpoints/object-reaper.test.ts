@@ -143,6 +143,46 @@ describe("what a write of the record lets go (P15, P16)", () => {
     );
   });
 
+  it("what a pending checkpoint rests on stays until that is settled (OR4)", async () => {
+    const one = await world.checkpoint(1, 1);
+    const two = await world.checkpoint(2, 1);
+    world.reaper.knowManifest(one.checkpoint, one.manifest);
+    world.reaper.knowManifest(two.checkpoint, two.manifest);
+    const before = retaining(1, [one.checkpoint]);
+    const after = decide(before, two.checkpoint);
+    // Of two pending ones.
+    const releases = [world.reaper.holdBase(one.checkpoint), world.reaper.holdBase(one.checkpoint)];
+    const all = await world.names();
+    world.reaper.stored(before, after);
+    expect(await world.names()).toEqual(all);
+    releases[0]!();
+    expect(await world.names()).toEqual(all);
+    // A sweep of a later generation finds nothing of it either.
+    world.reaper.sweep({ ...after, generation: 2, generations: [2] });
+    expect(await world.names()).toEqual(all);
+    releases[1]!();
+    expect(await world.names()).toEqual([two.checkpoint.manifest.name, stateName(1, 2)].sort());
+  });
+
+  it("leaves what a pending checkpoint that is decided has in common with a dropped one (P81)", async () => {
+    const one = await world.checkpoint(1, 1);
+    const [common] = one.manifest.subtasks.flatMap(({ states }) => states);
+    const own = await world.put(stateName(1, 2));
+    const manifest = manifestOf(2, {
+      generation: 1,
+      subtasks: [subtaskSnapshot({ states: [common!, keyedHandle("sum", [own])] })],
+    });
+    const handle = await world.put(objectNames.manifest({ ...at, generation: 1, checkpointId: 2 }));
+    const two = { ...one.checkpoint, checkpointId: 2, manifest: handle };
+    world.reaper.knowManifest(one.checkpoint, one.manifest);
+    world.reaper.knowManifest(two, manifest);
+    const before = retaining(1, [one.checkpoint]);
+    const release = world.reaper.holdBase(one.checkpoint);
+    world.reaper.stored(before, decide(before, two));
+    release();
+    expect(await world.names()).toEqual([handle.name, own.name, stateName(1, 1)].sort());
+  });
+
   it("is nothing while as many are retained as there are", async () => {
     const one = await world.checkpoint(1, 1);
     const two = await world.checkpoint(2, 1);

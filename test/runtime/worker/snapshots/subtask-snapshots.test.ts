@@ -1,14 +1,14 @@
 /** Snapshots of one subtask on their way to the storage. */
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/clock.ts";
-import type { Deployment } from "../../../src/control/messages.ts";
-import { buildChain } from "../../../src/dataflow/chain.ts";
-import { MemoryStorage } from "../../../src/memory/storage.ts";
-import { Troubles } from "../../../src/observe/troubles.ts";
-import { SubtaskSnapshots } from "../../../src/runtime/worker/snapshots/subtask-snapshots.ts";
-import type { TurnWork } from "../../../src/runtime/worker/subtask/turns.ts";
-import { inRow, reduce } from "../../support/graphs/operators.ts";
-import { until } from "../../support/until.ts";
+import { systemClock } from "../../../../src/clock.ts";
+import type { Deployment } from "../../../../src/control/messages.ts";
+import { buildChain } from "../../../../src/dataflow/chain.ts";
+import { MemoryStorage } from "../../../../src/memory/storage.ts";
+import { Troubles } from "../../../../src/observe/troubles.ts";
+import { SubtaskSnapshots } from "../../../../src/runtime/worker/snapshots/subtask-snapshots.ts";
+import type { TurnWork } from "../../../../src/runtime/worker/subtask/turns.ts";
+import { inRow, reduce } from "../../../support/graphs/operators.ts";
+import { until } from "../../../support/until.ts";
 
 const sum = reduce(
   "sum",
@@ -34,6 +34,7 @@ test("each of several cuts is stored with the state at its own; one that is canc
     subtask: "sum/0",
     keyGroups: { first: 0, last: 7 },
     deployment: { job: "j", incarnation: "i", generation: 1 } as Deployment,
+    restored: undefined,
     storage: new MemoryStorage(),
     inlineBytesMax: 100,
     troubles: new Troubles(systemClock),
@@ -47,7 +48,7 @@ test("each of several cuts is stored with the state at its own; one that is canc
   const take = (checkpointId: number) =>
     snapshots.take({
       checkpointId,
-      states: chain.snapshot(),
+      states: snapshots.cut(chain, null),
       inline: [],
       flush: async () => {},
       alignmentMs: 0,

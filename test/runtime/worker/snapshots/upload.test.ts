@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type CheckpointStorage, stateObjects } from "../../../src/checkpoint/storage.ts";
-import { systemClock } from "../../../src/clock.ts";
-import { StorageRefusedError } from "../../../src/errors.ts";
-import { MemoryStorage } from "../../../src/memory/storage.ts";
-import { SnapshotUpload } from "../../../src/runtime/worker/snapshots/upload.ts";
-import type { EncodedChunk } from "../../../src/state/contract.ts";
+import type { CheckpointStorage } from "../../../../src/checkpoint/storage.ts";
+import { systemClock } from "../../../../src/clock.ts";
+import { StorageRefusedError } from "../../../../src/errors.ts";
+import { MemoryStorage } from "../../../../src/memory/storage.ts";
+import { SnapshotUpload } from "../../../../src/runtime/worker/snapshots/upload.ts";
+import type { EncodedChunk } from "../../../../src/state/contract.ts";
 
 const unhandled: unknown[] = [];
 const note = (reason: unknown) => void unhandled.push(reason);
@@ -23,8 +23,9 @@ const keyGroups = { first: 0, last: 0 };
 function cutOf(chunks: number, bytes = 100) {
   let left = chunks;
   const chunk: EncodedChunk = { keyGroups, entries: 1, bytes: new Uint8Array(bytes) };
-  const cursor = { next: () => (left-- > 0 ? chunk : undefined), cancel() {} };
-  return { operator: "count", state: "count", cursor };
+  const next = () => (left-- > 0 ? chunk : undefined);
+  const cursor = { base: undefined, seek: () => false, next, cancel() {} };
+  return { operator: "count", state: "count", cut: 1, base: undefined, cursor };
 }
 
 const full = {
@@ -37,7 +38,6 @@ test("an upload that is refused while slices are still encoded fails the snapsho
   const upload = new SnapshotUpload({
     clock: systemClock,
     cuts: [cutOf(3), cutOf(3)],
-    keyGroups,
     storage: full,
     inlineBytesMax: 10,
     objectName: (part) => `part-${part}`,
@@ -58,7 +58,6 @@ test("state up to the inline threshold stays in the handle, one byte more makes 
     const upload = new SnapshotUpload({
       clock: systemClock,
       cuts: [cutOf(3)],
-      keyGroups,
       storage,
       inlineBytesMax,
       objectName: (part) => `part-${part}`,
@@ -74,7 +73,7 @@ test("state up to the inline threshold stays in the handle, one byte more makes 
         (sum, { content }) => sum + (content instanceof Uint8Array ? content.length : 0),
         0,
       ),
-      objects: stateObjects(state).map(({ name }) => name),
+      objects: state.pieces.flatMap(({ content }) => ("name" in content ? [content.name] : [])),
     };
   };
   const { inline: bytes, objects } = await uploaded(1000);
@@ -111,7 +110,6 @@ test("ten states wait for a storage that stands still with no more bytes than on
   const upload = new SnapshotUpload({
     clock: systemClock,
     cuts: Array.from({ length: 10 }, counted),
-    keyGroups,
     storage,
     inlineBytesMax: 10,
     objectName: (part) => `part-${part}`,
@@ -134,7 +132,6 @@ test("encoding does not wait for an upload that has failed", async () => {
   const upload = new SnapshotUpload({
     clock: systemClock,
     cuts: [cutOf(20, 1024 * 1024)],
-    keyGroups,
     storage: full,
     inlineBytesMax: 10,
     objectName: (part) => `part-${part}`,

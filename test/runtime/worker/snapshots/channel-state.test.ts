@@ -1,14 +1,17 @@
 /** Records of channels on their way to storage and back. */
 
 import { expect, test } from "vitest";
-import type { ChannelStateHandle } from "../../../machines/protocol.ts";
-import { systemClock } from "../../../src/clock.ts";
-import type { InFlightRecords, RecordsFrame } from "../../../src/dataflow/channel/frame.ts";
-import { createLocalChannel } from "../../../src/dataflow/channel/local-channel.ts";
-import { InputGate } from "../../../src/dataflow/input-gate.ts";
-import { MemoryStorage } from "../../../src/memory/storage.ts";
-import { ChannelStateUpload, restoreChannels } from "../../../src/runtime/worker/snapshots/channel-state.ts";
-import { records } from "../../contracts/suites/channel.contract.ts";
+import type { ChannelStateHandle } from "../../../../machines/protocol.ts";
+import { systemClock } from "../../../../src/clock.ts";
+import type { InFlightRecords, RecordsFrame } from "../../../../src/dataflow/channel/frame.ts";
+import { createLocalChannel } from "../../../../src/dataflow/channel/local-channel.ts";
+import { InputGate } from "../../../../src/dataflow/input-gate.ts";
+import { MemoryStorage } from "../../../../src/memory/storage.ts";
+import {
+  ChannelStateUpload,
+  restoreChannels,
+} from "../../../../src/runtime/worker/snapshots/channel-state.ts";
+import { records } from "../../../contracts/suites/channel.contract.ts";
 
 const ids = [0, 1].map((from) => ({ edge: "in", from, to: 0 }));
 const MIB = 1024 * 1024;

@@ -1,0 +1,43 @@
+/** Mutations of checkpoints that have objects in common (P81). */
+import type { Mutation } from "./mutations.ts";
+
+export const MUTATIONS_OF_STATE: readonly Mutation[] = [
+  {
+    name: "what a checkpoint has in common with a newer one goes with it",
+    file: "src/runtime/leader/checkpoints/object-reaper.ts",
+    find: "await this.#delete(names().filter((name) => !kept.has(name)));",
+    replace:
+      'await this.#delete(names().filter((name) => !kept.has(name) || !name.includes("/transaction-")));',
+  },
+  {
+    name: "a checkpoint rests on one that was given up",
+    file: "src/runtime/worker/snapshots/state-layers.ts",
+    find: "const state = this.#checkpoints.get(checkpointId)?.get(nameOf(address));",
+    replace: "const state = [...this.#checkpoints.values()].at(-1)?.get(nameOf(address));",
+    also: [
+      {
+        file: "src/runtime/worker/snapshots/state-layers.ts",
+        find: "    this.#checkpoints.delete(checkpointId);\n  }\n",
+        replace: "  }\n",
+      },
+    ],
+  },
+  {
+    name: "a row that was removed comes back from an older checkpoint",
+    file: "src/state/heap/row-group.ts",
+    find: "if (!block.isUnseen(at)) this.tellRemoval(block.keys[at]!, block.namespaceAt(at));",
+    replace: "",
+  },
+  {
+    name: "a row that has changed twice is told as of its first change",
+    file: "src/state/heap/restorer.ts",
+    find: "} else target.own(directory, block).write(at, from.values[value], true);",
+    replace: "}",
+  },
+  {
+    name: "changes are told since a cut that came later",
+    file: "src/state/heap/cursor.ts",
+    find: "block.changedAt(this.at) >= since",
+    replace: "block.changedAt(this.at) > since",
+  },
+];
