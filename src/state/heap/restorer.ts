@@ -16,6 +16,7 @@ import { corrupt } from "../snapshot/corrupt.ts";
 import type { Directories, Directory } from "./directory.ts";
 import type { RowGroup } from "./row-group.ts";
 import { hashOfRow } from "./row-hash.ts";
+import { addressesOf } from "./row-order.ts";
 
 export interface HeapRestorerOptions {
   readonly source: SnapshotBytes;
@@ -99,15 +100,27 @@ export class HeapRestorer implements StateRestorer {
     }
   }
 
+  /** The rows of a namespace, which may lie apart here or not. */
+  private removeAll(target: RowGroup, namespace: Namespace): void {
+    const { directories, emptied } = this.options;
+    const directory = directories.of(namespace);
+    if (directories.lieApart) target.drop(directory);
+    else
+      for (const row of [...addressesOf(target.place, directory)]) {
+        if (row.namespace !== namespace) continue;
+        const block = directory.at(target.place, row.hash);
+        target.remove(directory, block, block.find(row.hash, row.key, namespace));
+      }
+    if (directory.count === 0) emptied(directory);
+  }
+
   /** `value`: the index of its value; undefined: it is deleted. */
   private put(target: RowGroup, from: ChunkRows, index: number, value: number | undefined): void {
     const { directories, emptied } = this.options;
     const key = from.keys[index];
     const given = from.namespaces?.[index];
     if (key === undefined) {
-      const dropped = directories.of(given);
-      target.drop(dropped);
-      if (dropped.count === 0) emptied(dropped);
+      this.removeAll(target, given);
       return;
     }
     const namespace = directories.lieApart ? undefined : given;
