@@ -15,6 +15,7 @@ import type {
 } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
 import { nextTurn, systemClock } from "../../../clock.ts";
+import { keyedHandle } from "../../../runtime/worker/snapshots/state-layers.ts";
 import { SnapshotUpload } from "../../../runtime/worker/snapshots/upload.ts";
 import type { KeyedBackend, StateTable } from "../../../state/contract.ts";
 import type { Key } from "../../../state/descriptor.ts";
@@ -93,12 +94,11 @@ export class LoadedRows {
       const upload = new SnapshotUpload({
         clock: systemClock,
         cuts: [...backends].flatMap(([operator, backend]) =>
-          backend.snapshot().map(({ state, cursor }) => ({
-            ...{ operator, state, cursor },
-            version: this.#options.versionOf(operator, state),
+          backend.snapshot().map((named) => ({
+            ...{ operator, ...named, base: undefined },
+            version: this.#options.versionOf(operator, named.state),
           })),
         ),
-        keyGroups,
         storage: { put: (name, content) => this.#put(name, content, signal) },
         inlineBytesMax: INLINE_BYTES_MAX,
         objectName: () => this.#options.objectName(this.#parts++),
@@ -113,7 +113,7 @@ export class LoadedRows {
         if (hasMore || upload.encoded) await nextTurn(systemClock);
         else await room;
       }
-      for (const handle of await upload.stored()) this.#add(subtask, handle);
+      for (const one of await upload.stored()) this.#add(subtask, keyedHandle(one, keyGroups, one.pieces));
       for (const backend of backends.values()) backend.close();
     }
     this.#subtasks.clear();

@@ -27,6 +27,7 @@ import type {
 } from "../../../../machines/protocol.ts";
 import type { Chain, StateAddress, StateCut, VersionedState } from "../../../dataflow/chain.ts";
 import { RESTORED_CUT } from "../../../state/contract.ts";
+import { SERIALIZER_IN_WORDS } from "../../../state/snapshot/chunk.ts";
 import { FIRST_VERSION } from "../../../state/versions/state-version.ts";
 
 /** So many layers of one level become one of the next level (YS3). */
@@ -138,6 +139,19 @@ export class StateLayers {
   #forgetBefore(checkpointId: number): void {
     for (const known of this.#checkpoints.keys()) if (known < checkpointId) this.#checkpoints.delete(known);
   }
+}
+
+export function keyedHandle(
+  { operator, state, version = FIRST_VERSION }: Omit<BasedCut, "cursor">,
+  keyGroups: KeyGroupRange,
+  pieces: readonly StatePiece[],
+): KeyedStateHandle {
+  return {
+    ...{ kind: "keyed", operator, state, keyGroups },
+    ...(version !== FIRST_VERSION && { version }),
+    serializer: SERIALIZER_IN_WORDS,
+    pieces,
+  };
 }
 
 /** How many bytes of a state's pieces travel in the manifest. */

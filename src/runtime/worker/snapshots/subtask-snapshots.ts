@@ -25,11 +25,9 @@ import type { Deployment } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../../errors.ts";
-import { SERIALIZER_IN_WORDS } from "../../../state/snapshot/chunk.ts";
-import { FIRST_VERSION } from "../../../state/versions/state-version.ts";
 import type { Turns, TurnWork } from "../subtask/turns.ts";
 import { type ChannelCollection, ChannelStateUpload } from "./channel-state.ts";
-import { type BasedCut, type SnapshotOfState, StateLayers } from "./state-layers.ts";
+import { type BasedCut, keyedHandle, type SnapshotOfState, StateLayers } from "./state-layers.ts";
 import { SnapshotUpload } from "./upload.ts";
 
 export interface SubtaskSnapshotsOptions {
@@ -253,12 +251,7 @@ export class SubtaskSnapshots {
   #handlesOf(checkpointId: number, snapshots: readonly SnapshotOfState[]): KeyedStateHandle[] {
     const { keyGroups } = this.#options;
     const pieces = this.#layers.stored(checkpointId, snapshots);
-    return snapshots.map(({ operator, state, version = FIRST_VERSION }, i) => ({
-      ...{ kind: "keyed", operator, state, keyGroups },
-      ...(version !== FIRST_VERSION && { version }),
-      serializer: SERIALIZER_IN_WORDS,
-      pieces: pieces[i]!,
-    }));
+    return snapshots.map((one, i) => keyedHandle(one, keyGroups, pieces[i]!));
   }
 
   #fail(checkpointId: number, reason: string): void {
