@@ -23,7 +23,7 @@ import {
 import type { Key } from "../descriptor.ts";
 import { freeze } from "../frozen.ts";
 import type { BackendTable, TableSurroundings } from "../heap/backend.ts";
-import { type CurrentKey, usedWithoutKey } from "../heap/current-key.ts";
+import { type CurrentKey, invariantOpened, usedWithoutKey } from "../heap/current-key.ts";
 import { NamespaceIndex } from "../heap/namespace-index.ts";
 import { hashOfRow, withNamespace } from "../heap/row-hash.ts";
 import { hashOf } from "../key-groups.ts";
@@ -40,6 +40,7 @@ import { type Rack, Shelves } from "./shelves.ts";
 
 /** No key has this turn. */
 const NO_TURN = 0;
+const APART = "with namespaces that lie apart";
 
 export class DiskTable implements BackendTable, CachedTable {
   readonly name: string;
@@ -113,7 +114,7 @@ export class DiskTable implements BackendTable, CachedTable {
     const { held } = this;
     if (held === undefined) this.append(value);
     else {
-      if (held.changed !== this.cut) this.keepOld(held);
+      if (held.changed !== this.cut) this.keepOldOf(this.rack.shelves[this.current.group]!, held);
       if (held.value === ABSENT) this.count(1);
       held.value = value;
       held.isDirty = true;
@@ -138,12 +139,12 @@ export class DiskTable implements BackendTable, CachedTable {
   }
 
   openNamespaces(): readonly Namespace[] {
-    this.checkApart();
+    invariantOpened(this.shelves.lieApart, this.surroundings, APART);
     return this.shelves.inOrder().flatMap(({ live, namespace }) => (live > 0 ? [namespace] : []));
   }
 
   readGroup(keyGroup: number, keys: Key[], values?: unknown[]): number {
-    this.checkApart();
+    invariantOpened(this.shelves.lieApart, this.surroundings, APART);
     const rows = this.rack.shelves[keyGroup - this.firstGroup]?.rowsIn(0, ORDER_END) ?? [];
     for (const [i, { key, value }] of rows.entries()) {
       keys[i] = key;
@@ -153,7 +154,7 @@ export class DiskTable implements BackendTable, CachedTable {
   }
 
   dropGroup(keyGroup: number): void {
-    this.checkApart();
+    invariantOpened(this.shelves.lieApart, this.surroundings, APART);
     const group = keyGroup - this.firstGroup;
     const shelf = this.rack.shelves[group];
     if (shelf === undefined) return;
@@ -305,10 +306,6 @@ export class DiskTable implements BackendTable, CachedTable {
     this.depot.cache.removed();
   }
 
-  private keepOld(row: Row): void {
-    this.keepOldOf(this.rack.shelves[this.current.group]!, row);
-  }
-
   private keepOldOf(shelf: Shelf, row: Row): void {
     const { cursors } = this;
     for (let i = 0; i < cursors.length; i++) cursors[i]!.keep(shelf, row);
@@ -411,7 +408,7 @@ export class DiskTable implements BackendTable, CachedTable {
   private lookUp(): void {
     const { current } = this;
     const { group, hash } = current;
-    if (group < 0) this.refuseWithoutKey();
+    if (group < 0) throw usedWithoutKey(this.surroundings.operator, this.name);
     const shelf = this.rack.shelves[group];
     this.held = undefined;
     if (shelf !== undefined) {
@@ -440,27 +437,13 @@ export class DiskTable implements BackendTable, CachedTable {
     return value;
   }
 
-  private checkApart(): void {
-    invariant(
-      this.shelves.lieApart,
-      `state "${this.name}" of "${this.surroundings.operator}" was not opened with namespaces that lie apart`,
-    );
-  }
-
   private listing(): NamespaceIndex {
-    invariant(
-      this.index !== undefined,
-      `state "${this.name}" of "${this.surroundings.operator}" was not opened to list namespaces`,
-    );
+    invariantOpened(this.index !== undefined, this.surroundings, "to list namespaces");
     return this.index;
   }
 
   private keyInUse(): Key {
-    if (this.current.group < 0) this.refuseWithoutKey();
+    if (this.current.group < 0) throw usedWithoutKey(this.surroundings.operator, this.name);
     return this.current.key;
-  }
-
-  private refuseWithoutKey(): never {
-    throw usedWithoutKey(this.surroundings.operator, this.name);
   }
 }

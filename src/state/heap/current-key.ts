@@ -1,7 +1,7 @@
 /**
  * The key of the record that is processed, for all tables of one operator: a table that is not used costs nothing.
  */
-import { OperatorError } from "../../errors.ts";
+import { invariant, OperatorError } from "../../errors.ts";
 import type { Key } from "../descriptor.ts";
 
 export class CurrentKey {
@@ -25,4 +25,18 @@ export function usedWithoutKey(operator: string, state: string): OperatorError {
         "used only while a function runs for a key, such as onRecord, and not before or after it",
     ),
   );
+}
+
+/** A state is used in a way that it was not opened for. */
+export function invariantOpened(
+  condition: boolean,
+  { operator, name }: StateName,
+  how: string,
+): asserts condition {
+  invariant(condition, `state "${name}" of "${operator}" was not opened ${how}`);
+}
+
+interface StateName {
+  readonly operator: string;
+  readonly name: string;
 }

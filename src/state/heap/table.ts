@@ -33,7 +33,7 @@ import type { BackendTable, TableSurroundings } from "./backend.ts";
 import { type Block, NO_ROWS } from "./blocks/block.ts";
 import { Layouts } from "./blocks/layout.ts";
 import { SpareMemory } from "./blocks/spare-memory.ts";
-import { type CurrentKey, usedWithoutKey } from "./current-key.ts";
+import { type CurrentKey, invariantOpened, usedWithoutKey } from "./current-key.ts";
 import { HeapCursor } from "./cursor.ts";
 import { Directories, type Directory } from "./directory.ts";
 import { NamespaceIndex } from "./namespace-index.ts";
@@ -338,17 +338,11 @@ export class HeapTable implements BackendTable, CutReaders {
   }
 
   private checkApart(): void {
-    invariant(
-      this.directories.lieApart,
-      `state "${this.name}" of "${this.options.operator}" was not opened with namespaces that lie apart`,
-    );
+    invariantOpened(this.directories.lieApart, this.options, "with namespaces that lie apart");
   }
 
   private listing(): NamespaceIndex {
-    invariant(
-      this.index !== undefined,
-      `state "${this.name}" of "${this.options.operator}" was not opened to list namespaces`,
-    );
+    invariantOpened(this.index !== undefined, this.options, "to list namespaces");
     return this.index;
   }
 
