@@ -12,11 +12,15 @@ import type { Sink } from "../../src/dataflow/sink.ts";
 import type { Source } from "../../src/dataflow/source.ts";
 import { describeError } from "../../src/errors.ts";
 import type { MemoryBus } from "../../src/memory/bus.ts";
+import { MemoryRowStore } from "../../src/memory/row-store.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { Coordinator } from "../../src/runtime/leader/coordinator.ts";
 import { defaultTimings } from "../../src/runtime/timings.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
+import { heapBackends, type StateBackends } from "../../src/state/backends.ts";
+import { DiskBackend } from "../../src/state/disk/backend.ts";
+import { RowCache } from "../../src/state/disk/row-cache.ts";
 import { HeldSources } from "./checks/held-sources.ts";
 import { Invariants } from "./checks/invariants.ts";
 import { KeptSavepoints } from "./checks/kept-savepoints.ts";
@@ -303,6 +307,7 @@ export class SimulatedWorld implements SharedWorld {
       codeFingerprint,
       codeListing,
       ...life.worker,
+      backends: backendsOf(life.worker.rowsInMemory),
       processId: 1,
       host: "simulation",
       nats: undefined,
@@ -417,4 +422,14 @@ export class SimulatedWorld implements SharedWorld {
       return memorySink(this.network.target(this.#targets.get(id)!), { partMessagesMax });
     return plainSink(() => this.network.delivery(plain.get(id)!));
   }
+}
+
+/** State on disk, over a store in memory. */
+function backendsOf(rowsInMemory: number | null): StateBackends {
+  if (rowsInMemory === null) return heapBackends;
+  const cache = new RowCache({ rowsMax: rowsInMemory });
+  return {
+    of: () => (options) => new DiskBackend(options, new MemoryRowStore(), cache),
+    close: async () => undefined,
+  };
 }

@@ -17,8 +17,10 @@ import type { Shelf } from "./shelf.ts";
 const ROWS_AT_A_TIME = 64;
 /** So many are passed in one go; then some leave although they were used. */
 const PASSED_MAX = 1024;
-/** One write in so many measures its value. */
+/** The first writes, and then one in so many, measure their value; the mean is about that of so many of these. */
+const MEASURED_CLOSELY = 64;
 const MEASURED_EVERY = 64;
+const MEAN_OF = 64;
 /** What a row takes beside its key and value: the object, its place in a bucket. */
 const ROW_BYTES = 112;
 
@@ -47,6 +49,7 @@ export class RowCache {
   private rowsMax: number;
   private readonly bytesMax: number | undefined;
   private untilMeasured = 1;
+  private measured = 0;
   /** The mean size of a row in memory, of those that were measured lately. */
   private rowBytes = 2 * ROW_BYTES;
   private members: Member[] = [];
@@ -79,10 +82,10 @@ export class RowCache {
   /** A row has come into memory, or a value has been replaced. */
   measure(row: Row): void {
     if (--this.untilMeasured > 0) return;
-    this.untilMeasured = MEASURED_EVERY;
+    this.untilMeasured = ++this.measured < MEASURED_CLOSELY ? 1 : MEASURED_EVERY;
     if (this.bytesMax === undefined) return;
     const bytes = ROW_BYTES + sizeOf(row.key, 0) + sizeOf(row.value, 0);
-    this.rowBytes += (bytes - this.rowBytes) / 64;
+    this.rowBytes += (bytes - this.rowBytes) / Math.min(this.measured, MEAN_OF);
     this.rowsMax = Math.max(ROWS_AT_A_TIME, Math.floor(this.bytesMax / this.rowBytes));
   }
 

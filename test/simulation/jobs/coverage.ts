@@ -59,6 +59,7 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
   if (drawn.acts.some(({ becomes }) => becomes?.scale !== undefined)) covered.add("another parallelism");
   if (checkpointing.incremental === false) covered.add("option incremental false");
   if (worker.checks) covered.add("option checks");
+  covered.add(worker.rowsInMemory === null ? "state in the heap" : "state on disk");
   for (const { form, kind } of drawn.acts.flatMap(({ becomes }) => becomes?.operators ?? []))
     if (form !== undefined) covered.add(`another form: ${kind}`);
   for (const act of done) covered.add(`user ${act}`);

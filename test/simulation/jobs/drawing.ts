@@ -198,6 +198,8 @@ export interface DrawnWorker {
   readonly flushMs: number;
   readonly windowFrames: number;
   readonly checks: boolean;
+  /** Its state lies on disk, and so many rows of it may be in memory; null: all of it is in the heap. */
+  readonly rowsInMemory: number | null;
 }
 
 export const ACTS = [

@@ -94,12 +94,17 @@ export function redrawOptions(random: Random, options: JobOptions): JobOptions {
   };
 }
 
+const ROWS_IN_MEMORY: readonly (number | null)[] = [null, null, 1, 20, 1000];
+
 export function drawWorker(random: Random, slots: number): DrawnWorker {
+  const inlineBytesMax = random.pick([0, 100, 2000, 20_000]);
+  const flushMs = random.pick([1, 2, 5, 20]);
+  const windowFrames = random.pick([2, 4, 16, 64]);
+  const last = random.next();
   return {
-    slots,
-    inlineBytesMax: random.pick([0, 100, 2000, 20_000]),
-    flushMs: random.pick([1, 2, 5, 20]),
-    windowFrames: random.pick([2, 4, 16, 64]),
-    checks: random.next() < 0.7,
+    ...{ slots, inlineBytesMax, flushMs, windowFrames },
+    checks: last < 0.7,
+    // By the lower bits of the same number: what is drawn behind it stays what it was.
+    rowsInMemory: ROWS_IN_MEMORY[Math.floor(last * 2 ** 24) % ROWS_IN_MEMORY.length] ?? null,
   };
 }
