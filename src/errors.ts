@@ -174,6 +174,19 @@ export class StorageStalledError extends StorageError {}
 /** The storage refused a write: full, read-only, no permission. */
 export class StorageRefusedError extends StorageError {}
 
+/** What is to be stored is larger than the storage takes. It will be again, until a user has raised the limit. */
+export class ObjectTooLargeError extends StorageRefusedError {
+  readonly bytes: number;
+  readonly bytesMax: number;
+
+  constructor(object: string, bytes: number, bytesMax: number) {
+    const reason = `${bytes} bytes, of which the storage takes at most ${bytesMax}`;
+    super(`object "${object}" has ${reason}`, { reason });
+    this.bytes = bytes;
+    this.bytesMax = bytesMax;
+  }
+}
+
 /**
  * A user function or decoder threw. Names the operator and, where they are known, the position in the source and the
  * group of the record's key.

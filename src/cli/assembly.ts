@@ -28,6 +28,9 @@ import type { Job } from "../job/job.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
 import { repeatedByRestart } from "../job/repeats.ts";
 import { lateFirings } from "../job/time/late-firings.ts";
+import { LeaderMemory } from "../memory/leader-memory.ts";
+import { MemoryService } from "../memory/memory-service.ts";
+import { MemoryStorage } from "../memory/storage.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
 import { describeCaptures } from "../nats/connection/captures.ts";
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
@@ -50,8 +53,10 @@ import {
   describeCheckpointStorage,
   findCheckpointStorage,
   openCheckpointStorage,
+  type PlacedStorage,
   storageOpener,
 } from "./storage/places.ts";
+import { leaseHolders } from "./stored/leases.ts";
 import { withMade } from "./submission/made-before.ts";
 
 export interface ClusterOptions {
@@ -59,6 +64,8 @@ export interface ClusterOptions {
   readonly prefix?: string;
   /** The storage of checkpoints, the same for all processes. Default, and with null: the JetStream object store. */
   readonly storage?: StorageConfig | null;
+  /** The process may lead: the storage "memory" is its own. Default false. */
+  readonly leads?: boolean;
   /** Replicas of the buckets. Default: as they are, 1 for those that are made. */
   readonly replicas?: number | undefined;
   /** Size limit of the buckets with checkpoints and savepoints, in bytes. Default: as they are, none for new ones. */
@@ -73,6 +80,7 @@ export interface Cluster {
   readonly bus: Bus;
   readonly subjects: Subjects;
   readonly storage: CheckpointStorage;
+  readonly storageConfig: StorageConfig | null;
   readonly openStorage: OpenStorage;
   readonly savepointPlaces: SavepointPlaces;
   readonly feed: EventFeed;
@@ -108,20 +116,18 @@ const bucketsOf = (prefix: string) => ({
 
 export async function openCluster(nats: NatsEnvironment, options: ClusterOptions = {}): Promise<Cluster> {
   const { prefix = "tidemark", storage = null, replicas, maxBytes } = options;
-  const { savepointPlaces = SavepointPlaces.anywhere } = options;
+  const { savepointPlaces = SavepointPlaces.anywhere, leads = false } = options;
+  const bus = new NatsBus(nats);
   const subjects = createSubjects(prefix);
   const buckets = bucketsOf(prefix);
   const made: string[] = [];
-  const opening = { replicas, maxBytes, made: (what: string) => void made.push(what) };
+  const opening = { leads, replicas, maxBytes, made: (what: string) => void made.push(what) };
   return {
     nats,
     subjects,
-    bus: new NatsBus(nats),
-    storage: await openCheckpointStorage(
-      nats,
-      { config: storage, bucket: buckets.checkpoints, prefix },
-      opening,
-    ),
+    bus,
+    storageConfig: storage,
+    storage: await openCheckpointStorage(nats, placedStorage(nats, bus, storage, prefix), opening),
     openStorage: storageOpener(nats, storage, { replicas, maxBytes, places: savepointPlaces }),
     savepointPlaces,
     feed: natsEventFeed(nats, subjects),
@@ -149,19 +155,38 @@ export function viewCluster(
 ): ClusterView {
   const { prefix = "tidemark", storage = null } = options;
   const buckets = bucketsOf(prefix);
-  const place = { config: storage, bucket: buckets.checkpoints, prefix };
+  const bus = new NatsBus(nats);
+  const place = placedStorage(nats, bus, storage, prefix);
   return {
     nats,
     subjects: createSubjects(prefix),
     openStorage: storageOpener(nats, storage),
     describeStorage: () => describeCheckpointStorage(nats, place),
-    bus: new NatsBus(nats),
+    bus,
     troubles: troublesOf(nats),
     identity: identityOf(nats, prefix, buckets.jobs),
     recordBucket: buckets.jobs,
     findRecords: () => findNatsRecordStore(nats, buckets.jobs),
     findStorage: () => findCheckpointStorage(nats, place),
   };
+}
+
+function placedStorage(
+  nats: NatsEnvironment,
+  bus: Bus,
+  config: StorageConfig | null,
+  prefix: string,
+): PlacedStorage {
+  const buckets = bucketsOf(prefix);
+  const subjects = createSubjects(prefix);
+  const memory = {
+    bus,
+    newId,
+    subjectOf: (leader: string) => subjects.leaderMemory(leader),
+    find: async (job: string) => await leaseHolders(await findNatsRecordStore(nats, buckets.jobs), job),
+    stateBytesMax: config?.kind === "memory" ? config.stateBytesMax : 0,
+  };
+  return { config, bucket: buckets.checkpoints, prefix, memory };
 }
 
 function identityOf(nats: NatsEnvironment, prefix: string, bucket: string): StoreIdentity {
@@ -188,6 +213,13 @@ export async function createCoordinator(
   },
 ): Promise<Coordinator> {
   const id = newId();
+  const { storage, storageConfig, bus, subjects } = cluster;
+  if (storage instanceof MemoryStorage && storageConfig?.kind === "memory") {
+    const subject = subjects.leaderMemory(id);
+    const { stateBytesMax } = storageConfig;
+    // It ends with the connection.
+    new MemoryService({ bus, subject, storage, clock: systemClock, stateBytesMax });
+  }
   return new Coordinator({
     ...cluster,
     ...options,
@@ -256,6 +288,7 @@ export interface WorkerAssembly extends Pick<WorkerOptions, "backends"> {
 export function createWorker(cluster: Cluster, prepared: PreparedJob, options: WorkerAssembly): Worker {
   const { config, graphOf, job } = prepared;
   const id = newId();
+  const { storage } = cluster;
   return new Worker({
     ...cluster,
     ...options,
@@ -266,6 +299,9 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
     codeListing: prepared.codeListing,
     processId: process.pid,
     host: hostname(),
+    onDeploying: (leader) => {
+      if (storage instanceof LeaderMemory) storage.leader = leader;
+    },
     link: new ControlLink({
       bus: cluster.bus,
       id,

@@ -297,6 +297,8 @@ export function storageEnvironment(storage: StorageConfig | null): Record<string
   return {
     TIDEMARK_CHECKPOINT_DIR: undefined,
     TIDEMARK_CHECKPOINTING_STORAGE: spelt(storage),
+    TIDEMARK_CHECKPOINTING_MEMORY_STATE_MAX:
+      storage?.kind === "memory" ? String(storage.stateBytesMax) : undefined,
     TIDEMARK_CHECKPOINTING_S3_ENDPOINT: storage?.kind === "s3" ? storage.endpoint : undefined,
     TIDEMARK_CHECKPOINTING_DIRECTORY: storage?.kind === "filesystem" ? storage.directory : undefined,
   };
@@ -373,7 +375,7 @@ export async function connectCluster(
   {
     storage = resolveStorage(overridesOf(flags)),
     ...more
-  }: Pick<ClusterOptions, "storage" | "savepointPlaces"> = {},
+  }: Pick<ClusterOptions, "storage" | "savepointPlaces" | "leads"> = {},
 ): Promise<Cluster> {
   const { prefix, replicas, bucketMaxBytes: maxBytes } = flags;
   const nats = await connect(flags, server, role, logger);

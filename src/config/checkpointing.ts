@@ -15,7 +15,8 @@ export interface CheckpointingSettings extends CheckpointingConfig {
 export type StorageConfig =
   | { readonly kind: "jetstream" }
   | { readonly kind: "filesystem"; readonly directory: string; readonly writeBufferBytes: number }
-  | { readonly kind: "memory" }
+  /** The memory of the leader. A state takes at most `stateBytesMax` there, in one subtask. */
+  | { readonly kind: "memory"; readonly stateBytesMax: number }
   /** "s3://bucket/prefix". endpoint: of a server that is named. */
   | { readonly kind: "s3"; readonly location: string; readonly endpoint?: string }
   /** A user's own: the absolute path of its module. */
@@ -175,7 +176,8 @@ export function storageOf(settings: Settings): StorageConfig | null {
 const S3 = "s3://";
 
 function withoutDirectory(settings: Settings, asked: string): StorageConfig {
-  if (asked === "jetstream" || asked === "memory") return { kind: asked };
+  if (asked === "jetstream") return { kind: asked };
+  if (asked === "memory") return { kind: asked, stateBytesMax: settings.get("checkpointing.memoryStateMax") };
   if (!asked.startsWith(S3)) return { kind: "module", path: asked };
   const endpoint = settings.get("checkpointing.s3Endpoint");
   return { kind: "s3", location: asked, ...(endpoint === undefined ? {} : { endpoint }) };

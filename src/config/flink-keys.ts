@@ -1,4 +1,5 @@
 /** Flink's names for our options, so that a configuration written for Flink can be taken over as it is. */
+import type { StorageWord } from "./option-kinds.ts";
 import { isRestartDetail, type OptionKey } from "./options.ts";
 
 /** The present spelling first, then older ones. What is not here has no counterpart in Flink. */
@@ -89,9 +90,44 @@ const withoutOption: Readonly<Record<string, string>> = {
 
 export const flinkKeys: readonly string[] = [...keyOf.keys(), ...Object.keys(withoutOption)];
 
-export type FlinkReading =
-  | { readonly key: OptionKey; readonly value: unknown }
-  | { readonly unsupported: string };
+/** Flink's older backends, by their words and by the names of their classes: each came with a storage. */
+const backendsWithStorage: readonly {
+  readonly names: RegExp;
+  readonly backend: string;
+  readonly storage: StorageWord;
+}[] = [
+  {
+    names: /^(filesystem|org\.apache\.flink\.runtime\.state\.filesystem\.FsStateBackend(Factory)?)$/i,
+    ...{ backend: "heap", storage: "filesystem" },
+  },
+  {
+    names: /^(jobmanager|org\.apache\.flink\.runtime\.state\.memory\.MemoryStateBackend(Factory)?)$/i,
+    ...{ backend: "heap", storage: "memory" },
+  },
+  {
+    names: /^org\.apache\.flink\.contrib\.streaming\.state\.RocksDBStateBackend(Factory)?$/i,
+    ...{ backend: "disk", storage: "filesystem" },
+  },
+];
+
+/** An option, and what is asked of it. */
+export interface Meaning {
+  readonly key: OptionKey;
+  readonly value: unknown;
+}
+
+/** What a state backend of Flink means that came with a storage; undefined: this is none. */
+export function backendWithStorage(key: OptionKey, value: unknown): readonly Meaning[] | undefined {
+  if (key !== "state.backend" || typeof value !== "string") return undefined;
+  const found = backendsWithStorage.find(({ names }) => names.test(value));
+  if (found === undefined) return undefined;
+  return [
+    { key, value: found.backend },
+    { key: "checkpointing.storage", value: found.storage },
+  ];
+}
+
+export type FlinkReading = Meaning | { readonly unsupported: string };
 
 /** What a key of Flink asks for; undefined: it is none that we know. */
 export function readFlinkKey(spelling: string, value: unknown): FlinkReading | undefined {

@@ -5,7 +5,7 @@
  * layer's mistake is not hidden by a later layer's value.
  */
 import { ConfigurationError } from "../errors.ts";
-import { flinkKeys, readFlinkKey } from "./flink-keys.ts";
+import { backendWithStorage, flinkKeys, type Meaning, readFlinkKey } from "./flink-keys.ts";
 import {
   environmentName,
   isRestartDetail,
@@ -61,24 +61,24 @@ export function said({ spelling, origin }: Entry): string {
 export function layerOf(entries: Iterable<Entry>): Layer {
   const layer = new Map<OptionKey, Setting>();
   for (const entry of entries) {
-    const meaning = meaningOf(entry);
-    if (meaning === undefined) continue;
-    const { key } = meaning;
-    const parsed = jobOptions[key].check.safeParse(meaning.value);
-    if (!parsed.success)
-      throw new ConfigurationError(key, `${said(entry)}: ${parsed.error.issues[0]!.message}`);
-    const other = layer.get(key);
-    if (other !== undefined && other.value !== parsed.data) {
-      const [one, two] = [other.entry, entry].map((each) => `${said(each)} is ${show(each.value)}`);
-      throw new ConfigurationError(key, `${one}, but ${two}, and both are ${key}; leave one of them out`);
+    const meant = meaningOf(entry);
+    for (const { key, value } of backendWithStorage(meant.key, meant.value) ?? [meant]) {
+      const parsed = jobOptions[key].check.safeParse(value);
+      if (!parsed.success)
+        throw new ConfigurationError(key, `${said(entry)}: ${parsed.error.issues[0]!.message}`);
+      const other = layer.get(key);
+      if (other !== undefined && other.value !== parsed.data) {
+        const [one, two] = [other.entry, entry].map((each) => `${said(each)} is ${show(each.value)}`);
+        throw new ConfigurationError(key, `${one}, but ${two}, and both are ${key}; leave one of them out`);
+      }
+      layer.set(key, { value: parsed.data, entry });
     }
-    layer.set(key, { value: parsed.data, entry });
   }
   return layer;
 }
 
-/** The option that an entry means; undefined: it asks for what the engine does anyway. */
-function meaningOf(entry: Entry): { readonly key: OptionKey; readonly value: unknown } | undefined {
+/** The option that an entry names. */
+function meaningOf(entry: Entry): Meaning {
   const { spelling } = entry;
   const ours = isOption(spelling) ? spelling : flagNames.get(spelling);
   if (ours !== undefined) return { key: ours, value: typed(entry, ours) };

@@ -124,10 +124,10 @@ export interface CheckpointingOptions {
   readonly preferCheckpointForRecovery?: boolean | undefined;
   /**
    * The storage of checkpoints. Default "jetstream", an object store bucket; "filesystem" when `directory` is set.
-   * "memory" is for tests. "s3://bucket/prefix": an S3 server, with the package `@aws-sdk/client-s3`. A path
-   * ("./my-storage.ts", from the working directory): the module whose default export opens one
-   * (`OpenCheckpointStorage`). A coordinator has one storage for all of its jobs, and refuses a job that asks for
-   * another one.
+   * "memory" is that of the leading coordinator, and is lost with its process. "s3://bucket/prefix": an S3 server, with
+   * the package `@aws-sdk/client-s3`. A path ("./my-storage.ts", from the working directory): the module whose default
+   * export opens one (`OpenCheckpointStorage`). A coordinator has one storage for all of its jobs, and refuses a job
+   * that asks for another one.
    */
   readonly storage?: StoragePlace | undefined;
   /**
@@ -142,6 +142,8 @@ export interface CheckpointingOptions {
    * environment, else Amazon's.
    */
   readonly s3Endpoint?: string | undefined;
+  /** A larger state of one subtask is declined by the storage "memory". Default 5 MiB, limit 1 KiB to 64 MiB. */
+  readonly memoryStateMax?: Size | undefined;
   /** The `timeout` of savepoints. Default: `timeout`, limit 10 ms to 365 d. */
   readonly savepointTimeout?: Duration | undefined;
   /**
@@ -291,6 +293,7 @@ export const jobOptions = {
   "checkpointing.directory": derived(directory, "none"),
   "checkpointing.savepointDirectory": derived(directory, "none"),
   "checkpointing.s3Endpoint": derived(httpUrl, "of the environment, else Amazon's"),
+  "checkpointing.memoryStateMax": option(size(KIB, 64 * MIB), 5 * MIB),
   "checkpointing.savepointTimeout": derived(duration(10, YEAR), "timeout"),
   "checkpointing.readyTimeout": option(duration(10, DAY), 30 * SECOND),
   "checkpointing.inlineThreshold": option(minusOneIsZero(size(0, MIB)), 20 * KIB),

@@ -375,6 +375,7 @@ export interface Deployment {
   readonly inherits: InheritedFrom | null;
   /** true: the generation only commits what was decided, and reads nothing (P18). */
   readonly settle: boolean;
+  readonly leader: string;
   readonly maxParallelism: number;
   /** Whether checkpoints hold the records on their way back in a loop: not if it is "force". */
   readonly iterations: CheckpointingConfig["iterations"];

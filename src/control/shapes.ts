@@ -294,6 +294,7 @@ const workerRequest: z.ZodType<WorkerRequest> = z.discriminatedUnion("type", [
       restore: z.object({ checkpointId: count, manifest: object, parallelism }).nullable(),
       inherits: z.object({ incarnation: text, generation: count.nullable() }).nullable(),
       settle: z.boolean(),
+      leader: workerId,
       maxParallelism: positive,
       iterations: z.enum(["refuse", "force", "exact"]),
       incremental: z.boolean(),

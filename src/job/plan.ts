@@ -10,7 +10,8 @@ import type {
   SubtaskName,
   VertexPlan,
 } from "../../machines/protocol.ts";
-import { formatDuration } from "../config/quantity.ts";
+import type { StorageConfig } from "../config/checkpointing.ts";
+import { formatDuration, formatSize } from "../config/quantity.ts";
 import { firstOf, type JobGraph } from "../dataflow/graph.ts";
 import { DEFAULT_PORTS, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import { timerStates } from "../dataflow/operators/keyed/operator-timers.ts";
@@ -245,7 +246,9 @@ export function operatorsOf(plan: GraphPlan): OperatorPlan[] {
 /** The part of a configuration, or of a job's record, that says how far a failure sets the job back. */
 interface Checkpointed {
   readonly restart: Pick<RestartStrategy, "strategy">;
-  readonly checkpointing: Pick<CheckpointingConfig, "intervalMs" | "mode" | "unaligned" | "iterations">;
+  readonly checkpointing: Pick<CheckpointingConfig, "intervalMs" | "mode" | "unaligned" | "iterations"> & {
+    readonly storage?: StorageConfig | null;
+  };
 }
 
 /** Which subtasks restart together. */
@@ -276,6 +279,8 @@ export function describePlan(plan: GraphPlan, config?: Checkpointed, regions: Re
   const staying = operatorsOf(plan).flatMap(describeStaying);
   if (staying.length > 0) sections.push(`state that stays\n${table(staying)}`);
   if (config !== undefined) sections.push(describeCheckpoints(plan, config));
+  if (config?.checkpointing.storage?.kind === "memory")
+    sections.push(describeMemory(config.checkpointing.storage.stateBytesMax));
   if (config?.checkpointing.unaligned && plan.edges.length > 0) sections.push(describeOvertaking(plan));
   if (iterations !== undefined && plan.edges.some(({ feedback }) => feedback))
     sections.push(describeFeedback(plan, iterations));
@@ -365,6 +370,14 @@ function describeCheckpoints(plan: GraphPlan, config: Checkpointed): string {
     );
   const again = "after a failure the job begins again at its start";
   return `checkpoints off: ${again}${repeats === undefined ? "" : `: that will ${repeats}`}${end}`;
+}
+
+function describeMemory(stateBytesMax: number): string {
+  return (
+    `checkpoints in the memory of the leading coordinator, at most ${formatSize(stateBytesMax)} of a state: a worker that ` +
+    "dies loses nothing, but with the coordinator's process all of them are lost, and the job stops. Only savepoints are " +
+    "kept elsewhere"
+  );
 }
 
 function count(n: number, one: string, many = `${one}s`): string {

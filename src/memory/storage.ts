@@ -3,7 +3,12 @@ import { type Content, digestText, newDigest, untilAborted } from "../checkpoint
 import type { CheckpointStorage, ObjectHandle, StoredObject } from "../checkpoint/storage.ts";
 import { ObjectCorruptError, ObjectMissingError, StorageRefusedError } from "../errors.ts";
 
+/** How the memory of a leader is called, by itself and by those who reach it over the bus. */
+export const LEADER_MEMORY = "memory of the leader";
+
 export interface MemoryStorageOptions {
+  /** Default: "memory of this process". */
+  readonly description?: string;
   /** Largest object in bytes. Default: no limit. Flink's coordinator memory takes 5 MiB per state. */
   readonly objectBytesMax?: number;
 }
@@ -14,11 +19,12 @@ interface Kept {
 }
 
 export class MemoryStorage implements CheckpointStorage {
-  readonly description = "memory of this process";
+  readonly description: string;
   readonly #objects = new Map<string, Kept>();
   readonly #objectBytesMax: number;
 
   constructor(options: MemoryStorageOptions = {}) {
+    this.description = options.description ?? "memory of this process";
     this.#objectBytesMax = options.objectBytesMax ?? Number.POSITIVE_INFINITY;
   }
 
@@ -47,17 +53,22 @@ export class MemoryStorage implements CheckpointStorage {
   }
 
   async get(handle: ObjectHandle): Promise<Uint8Array> {
-    return this.#kept(handle).content.slice();
+    return this.#same(handle).content.slice();
   }
 
   async assertPresent(handle: ObjectHandle): Promise<void> {
-    this.#kept(handle);
+    this.#same(handle);
   }
 
-  #kept(handle: ObjectHandle): Kept {
-    const kept = this.#objects.get(handle.name);
-    if (kept === undefined)
-      throw new ObjectMissingError(handle.name, `object "${handle.name}" is not in memory`);
+  /** What is under this name, as it lies here. @throws ObjectMissingError */
+  kept(name: string): Kept {
+    const kept = this.#objects.get(name);
+    if (kept !== undefined) return kept;
+    throw new ObjectMissingError(name, `object "${name}" is not in ${this.description}`);
+  }
+
+  #same(handle: ObjectHandle): Kept {
+    const kept = this.kept(handle.name);
     if (kept.digest !== handle.digest || kept.content.length !== handle.bytes) {
       throw new ObjectCorruptError(
         handle.name,

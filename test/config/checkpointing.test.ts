@@ -130,6 +130,14 @@ const matrix: {
   },
   directory: path(),
   savepointDirectory: path(),
+  memoryStateMax: {
+    takes: [
+      [1_024, 1_024],
+      ["10 MiB", 10_485_760],
+      ["64 MiB", 67_108_864],
+    ],
+    refuses: refused([0, "1 B", "65 MiB"], /must be from 1 KiB to 64 MiB, got/),
+  },
   s3Endpoint: {
     takes: [
       ["http://127.0.0.1:9000", "http://127.0.0.1:9000"],

@@ -152,6 +152,7 @@ describe("Flink's keys", () => {
   test("every option that Flink has is here, by its present name first", () => {
     const ours = [
       "checkpointing.failOnErrors",
+      "checkpointing.memoryStateMax",
       "checkpointing.savepointTimeout",
       "checkpointing.readyTimeout",
       "heartbeat.pingInterval",

@@ -145,6 +145,32 @@ describe("what Flink takes is taken", () => {
       expect(() => resolve({}, { flags: { [key]: word } })).toThrow(/must be "heap" or "disk", got/);
   });
 
+  test.each(["state.backend.type", "state.backend"])(
+    "%s: those that meant a storage, too, still do",
+    (key) => {
+      const old = "org.apache.flink.runtime.state";
+      const rocks = "org.apache.flink.contrib.streaming.state.RocksDBStateBackend";
+      const rows = [
+        ["heap", "filesystem", ["filesystem", "FileSystem", `${old}.filesystem.FsStateBackendFactory`]],
+        ["heap", "memory", ["jobmanager", "JobManager", `${old}.memory.MemoryStateBackend`]],
+        ["disk", "filesystem", [rocks, `${rocks}Factory`]],
+      ] as const;
+      for (const [backend, storage, words] of rows)
+        for (const word of words) {
+          const flags = { [key]: word, ...(storage === "filesystem" && { "state.checkpoints.dir": "/c" }) };
+          const { config } = resolve({}, { flags });
+          expect([config.state.backend, config.checkpointing.storage?.kind]).toEqual([backend, storage]);
+        }
+      expect(() => resolve({}, { flags: { [key]: "filesystem" } })).toThrow(
+        `${key} (from the command line): "filesystem" needs a checkpointing.directory`,
+      );
+      expect(() =>
+        resolve({}, { flags: { [key]: "jobmanager", "state.checkpoint-storage": "filesystem" } }),
+      ).toThrow("and both are checkpointing.storage; leave one of them out");
+      expect(resolve({}, { flags: { [key]: "hashmap" } }).config.checkpointing.storage).toBe(null);
+    },
+  );
+
   test("the directory and the memory of a state backend mean something on disk only, and a warning says so", () => {
     const state = { directory: "/var/state", cacheSize: "64 MiB" } as const;
     const { config, warnings } = resolve({ state: { backend: "disk", ...state } });

@@ -30,6 +30,11 @@ import { decodeSealed, decodeValue, encodeValue } from "../../src/formats/codec.
 import { encodeRecord, jobKey, parseRecord } from "../../src/formats/job-record.ts";
 import { encodeLease, parseLease } from "../../src/formats/lease.ts";
 import { encodeManifest, parseManifest } from "../../src/formats/manifest.ts";
+import {
+  encodeFramed,
+  parseMemoryAnswer,
+  parseMemoryRequest,
+} from "../../src/formats/messages/leader-memory.ts";
 import { parseObjectInfo } from "../../src/formats/object-info.ts";
 import {
   encodeInputTime,
@@ -209,6 +214,24 @@ const transaction = { version: 1, segments: [[2, 10, 1, 20]], inline: "A".repeat
 const file = { version: 1, file: "f", bytes: 1, checksum: 7, directory: "/d", name: "n" };
 
 export const PARSERS: readonly Parser[] = [
+  {
+    functions: ["parseMemoryRequest"],
+    good: [
+      encodeFramed({ type: "put", upload: "u", name: "job/x", at: 0, last: true }, utf8("content")),
+      encodeFramed({ type: "list", prefix: "job/", after: "", unfinished: false }),
+    ],
+    parse: parseMemoryRequest,
+    errors: [],
+  },
+  {
+    functions: ["parseMemoryAnswer"],
+    good: [
+      encodeFramed({ answer: "object", bytes: 7, digest: "sha256:0" }, utf8("content")),
+      encodeFramed({ answer: "listed", objects: [{ name: "job/x", bytes: 7 }], more: false }),
+    ],
+    parse: parseMemoryAnswer,
+    errors: [],
+  },
   {
     functions: ["decodeValue"],
     good: [NESTED, ROWS, VIEWS, manyShapes(200), deep(300)].map(copied),

@@ -154,6 +154,7 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
       },
       ...{ splits: { read: [{ id: "0" }] }, parallelism: { read: 1 }, planSince: 0, settle: false },
       restore: { checkpointId, manifest: handle, parallelism: { read: 1 } },
+      leader: "0123456789abcdef",
       ...{ inherits: null, maxParallelism: 128, iterations: "exact", incremental: true },
     },
   }),

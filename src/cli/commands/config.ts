@@ -13,7 +13,6 @@ import {
 } from "../options.ts";
 import { writeMessage } from "../output/advice.ts";
 import { commandOutput } from "../output/stdout.ts";
-import { checkShared } from "../storage/places.ts";
 import { loadJobFile } from "../submission/job-file.ts";
 
 interface PrintFlags extends ConfigFlags, StorageFlags {
@@ -32,8 +31,7 @@ export function configCommand(program: Command): void {
 async function print(path: string | undefined, flags: PrintFlags): Promise<void> {
   const job = path === undefined ? undefined : (await loadJobFile(path)).job;
   const repeats = job === undefined ? undefined : repeatedByRestart(job);
-  const { config, options, warnings } = resolveJobConfig(job?.options ?? {}, overridesOf(flags), { repeats });
-  checkShared(config.checkpointing.storage);
+  const { options, warnings } = resolveJobConfig(job?.options ?? {}, overridesOf(flags), { repeats });
   if (flags.json === true) {
     commandOutput.writeJson({ job: job?.name ?? null, options, warnings });
     return;

@@ -67,7 +67,10 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
   watchCrashes(undefined, async ({ reason }) => tellParent({ type: "crashed", reason }));
   const logger = loggerOf(flags, "coordinator");
   const savepointPlaces = placesOf(flags);
-  const cluster = await connectCluster(flags, flags.server, "coordinator", logger, { savepointPlaces });
+  const cluster = await connectCluster(flags, flags.server, "coordinator", logger, {
+    savepointPlaces,
+    leads: true,
+  });
   if (savepointPlaces.isAnywhere && flags.job === undefined)
     logger.info({}, "savepoints are written wherever a client asks for them; --savepoint-dir limits that");
   const { job, session } = flags;

@@ -9,6 +9,8 @@ import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import { systemClock } from "../../clock.ts";
 import type { StorageConfig } from "../../config/checkpointing.ts";
 import { ConfigurationError, EnvironmentError, StorageStalledError } from "../../errors.ts";
+import { LeaderMemory, type LeaderMemoryOptions } from "../../memory/leader-memory.ts";
+import { LEADER_MEMORY, MemoryStorage } from "../../memory/storage.ts";
 import type { NatsEnvironment } from "../../nats/connection/environment.ts";
 import { describeBucket } from "../../nats/storage/object-bucket.ts";
 import { openNatsObjectStorage } from "../../nats/storage/object-storage.ts";
@@ -25,6 +27,7 @@ export interface BucketOptions {
 
 /** The storage of a cluster's checkpoints, before it is opened. */
 export interface PlacedStorage {
+  readonly memory: LeaderMemoryOptions;
   /** null: no option names one, so it is the bucket. */
   readonly config: StorageConfig | null;
   /** The bucket of the storage "jetstream". */
@@ -45,11 +48,12 @@ const filesOf = (directory: string) => boundedFiles(directoryCalls, FileStorage.
  */
 export async function openCheckpointStorage(
   nats: NatsEnvironment,
-  { config, bucket, prefix }: PlacedStorage,
-  opening: BucketOptions,
+  { config, bucket, prefix, memory }: PlacedStorage,
+  opening: BucketOptions & { readonly leads: boolean },
 ): Promise<CheckpointStorage> {
-  checkShared(config);
   if (config?.kind === "module") return await openModuleStorage(config.path, { access: "make", prefix });
+  if (config?.kind === "memory")
+    return opening.leads ? new MemoryStorage({ description: LEADER_MEMORY }) : new LeaderMemory(memory);
   if (config?.kind === "s3") return await openS3Storage(config.location, config.endpoint);
   if (config?.kind !== "filesystem") return await openNatsObjectStorage(nats, { bucket, ...opening });
   const directory = await FileStorage.make(config.directory, {
@@ -71,9 +75,10 @@ export async function openCheckpointStorage(
  */
 export async function findCheckpointStorage(
   nats: NatsEnvironment,
-  { config, bucket, prefix }: PlacedStorage,
+  { config, bucket, prefix, memory }: PlacedStorage,
 ): Promise<CheckpointStorage> {
   if (config?.kind === "module") return await openModuleStorage(config.path, { access: "find", prefix });
+  if (config?.kind === "memory") return new LeaderMemory(memory);
   if (config?.kind === "s3") return await openS3Storage(config.location, config.endpoint);
   if (config?.kind !== "filesystem") return await openNatsObjectStorage(nats, { bucket, readOnly: true });
   const { directory } = config;
@@ -89,6 +94,7 @@ export async function describeCheckpointStorage(
   place: PlacedStorage,
 ): Promise<string> {
   if (place.config?.kind === "filesystem") return FileStorage.describe(place.config.directory);
+  if (place.config?.kind === "memory") return LEADER_MEMORY;
   if (place.config?.kind === "s3") return S3Storage.describe(place.config.location);
   if (place.config?.kind === "module") return (await findCheckpointStorage(nats, place)).description;
   return describeBucket(place.bucket);
@@ -126,14 +132,4 @@ export function storageOpener(
       throw new EnvironmentError(`there is no directory ${directory} on host ${hostname()}`);
     return new FileStorage(directory, { ...options, present: true });
   };
-}
-
-/** @throws ConfigurationError for a storage that the processes of a cluster cannot share */
-export function checkShared(storage: StorageConfig | null): void {
-  if (storage?.kind !== "memory") return;
-  throw new ConfigurationError(
-    "checkpointing.storage",
-    'checkpointing.storage: "memory" is for tests: it is the memory of one process, which the others cannot read and ' +
-      'which a crash takes along; use "jetstream", or "filesystem" with a checkpointing.directory',
-  );
 }

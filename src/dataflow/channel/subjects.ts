@@ -7,6 +7,7 @@
  *
  *     <prefix>.workers.<workerId>                                       a process, whatever it runs
  *     <prefix>.leader                                                   the leader of the cluster, for standbys
+ *     <prefix>.leader.<coordinatorId>                                   the memory of a leader, for checkpoints
  *     <prefix>.<job>.control                                            the leader
  *     <prefix>.<job>.control.<session>                                  the coordinator of one `tidemark run`
  *     <prefix>.<job>.events                                             the event feed
@@ -29,6 +30,8 @@ export interface Subjects {
   channel(job: string, generation: number, id: ChannelId): ChannelSubjects;
   /** What coordinators that stand by ask the leader of the cluster on. */
   leader(): string;
+  /** What is asked of the memory of the coordinator with this id. */
+  leaderMemory(coordinatorId: string): string;
   control(job: string): string;
   /** What a `tidemark run` asks its own coordinator on. */
   runControl(job: string, session: string): string;
@@ -64,12 +67,14 @@ export function createSubjects(prefix = "tidemark"): Subjects {
       return { data: `${base}.channel.${name}`, credit: `${base}.channel-credit.${name}` };
     },
     leader: () => `${prefix}.leader`,
+    leaderMemory: (coordinatorId) => `${prefix}.leader.${token(coordinatorId, "coordinator id")}`,
     control: (job) => `${ofJob(job)}.control`,
     runControl: (job, session) => `${ofJob(job)}.control.${token(session, "session")}`,
     allControl: () => `${prefix}.*.control`,
     events: (job) => `${ofJob(job)}.events`,
     controlPatterns: () => [
       `${prefix}.leader`,
+      `${prefix}.leader.*`,
       `${prefix}.workers.*`,
       `${prefix}.*.control`,
       `${prefix}.*.control.*`,

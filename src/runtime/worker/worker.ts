@@ -57,6 +57,8 @@ export interface WorkerOptions extends WorkerSurroundings {
   readonly windowFrames: number;
   /** true: what functions hand on and set is looked at closely, and frozen. */
   readonly checks: boolean;
+  /** Called with the id of the leader, before what it deploys reads or writes state (P98). */
+  readonly onDeploying?: ((leader: string) => void) | undefined;
   /** Called when the leader refuses this worker, because it has another version of the job. */
   readonly onRefused: (error: RequestRefusedError) => void;
   /** Called when a generation did not end in time: the process must end (P29). */
@@ -278,7 +280,8 @@ export class Worker {
       return this.#running.get(region)?.generation.id === highest ? { answer: "duplicate" } : stale;
     await this.#endBelow(deployment.planSince);
     await this.#tearDown(region);
-    const { logger, link, subjects, id } = this.#options;
+    const { logger, link, subjects, id, onDeploying } = this.#options;
+    onDeploying?.(deployment.leader);
     logger.info({ job, region, generation: deployment.generation, settle }, "deploying");
     try {
       const { graphOf } = this.#options;

@@ -106,7 +106,6 @@ describe("config print", () => {
       ["-c", "taskmanager.numberOfTaskSlots=2"],
       "taskmanager.numberOfTaskSlots (from the command line): no such option",
     ],
-    ["checkpoints in memory", ["-c", "state.checkpoint-storage=jobmanager"], '"memory" is for tests'],
     ["a misspelt flag", ["--jsn"], '"tidemark config print --help" lists the options'],
     [
       "two names of one option",
@@ -154,14 +153,6 @@ describe("run", () => {
     await checkpointsIn("in-code/coded");
     expect(await running.ended).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines("coded"), 400)).toEqual([]);
-  });
-
-  test("refuses checkpoints in memory, and says why", async () => {
-    const { code, stderr } = await workspace.run(
-      here("run", "job.mjs", "-c", "checkpointing.storage=memory"),
-    );
-    expect(code).toBe(2);
-    expect(stderr).toContain('checkpointing.storage: "memory" is for tests');
   });
 });
 

@@ -29,6 +29,8 @@ export interface RegionGenerationsOptions
     "job" | "link" | "subjects" | "storage" | "clock" | "troubles" | "secretOf"
   > {
   readonly regions: readonly Region[];
+  /** The id of this process. */
+  readonly leader: string;
   readonly logger: Logger;
   readonly timings: Timings;
   /** Leadership (P9). */
@@ -142,6 +144,7 @@ export class RegionGenerations {
         restore,
         inherits,
         settle,
+        leader: this.#options.leader,
         maxParallelism: record.plan.maxParallelism,
         iterations: record.checkpointing.iterations,
         incremental: record.checkpointing.incremental,

@@ -12,6 +12,8 @@
 import type { ObjectHandle, SnapshotSegment, StatePiece } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
 import type { Clock } from "../../../clock.ts";
+import { formatSize } from "../../../config/quantity.ts";
+import { ObjectTooLargeError, StorageRefusedError } from "../../../errors.ts";
 import { SegmentIndex } from "../../../state/snapshot/segments.ts";
 import { newLife } from "../../life.ts";
 import { type BasedCut, inlineBytesOf, type SnapshotOfState } from "./state-layers.ts";
@@ -139,7 +141,10 @@ export class SnapshotUpload {
     const at = this.#states.length;
     const kind = cut.base === undefined ? {} : { changes: true as const };
     this.#states.push({ ...cut, pieces: piecesInline(small, inlineSegments, kind) });
-    const finished = Promise.all(uploads).then((objects) => {
+    const stored = Promise.all(uploads).catch((error: unknown) => {
+      throw error instanceof ObjectTooLargeError ? tooLarge(cut, error) : error;
+    });
+    const finished = stored.then((objects) => {
       if (objects.length === 0) return;
       const pieces = objects.map((content, i) => ({ content, segments: segments[i]!, ...kind }));
       this.#states[at] = { ...cut, pieces };
@@ -147,6 +152,17 @@ export class SnapshotUpload {
     finished.catch(() => undefined);
     this.#finished.push(finished);
   }
+}
+
+/** Says which state it is, of which operator: that is what its user can change. */
+function tooLarge(
+  { operator, state }: Pick<SnapshotOfState, "operator" | "state">,
+  { bytes, bytesMax }: ObjectTooLargeError,
+): StorageRefusedError {
+  const reason =
+    `state "${state}" of operator "${operator}" takes ${formatSize(bytes)} in one subtask, and the storage at most ` +
+    `${formatSize(bytesMax)} of a state (checkpointing.memoryStateMax); raise that, or use another checkpointing.storage`;
+  return new StorageRefusedError(reason, { reason });
 }
 
 /** The one piece of a small state, with its chunks in it; none for an empty one. */

@@ -24,6 +24,7 @@ test("a leader that has stepped down while it raised a generation does not liste
     clock,
     troubles: new Troubles(clock),
     secretOf: () => "of the worker",
+    leader: "leader",
     regions: [["count/0"]],
     logger: { debug() {}, info() {}, warn() {}, error() {} },
     timings: defaultTimings,
