@@ -14,7 +14,15 @@ const SECRET = "what these two have in common";
 const FAR = Number.MAX_SAFE_INTEGER;
 const deployment = {
   ...{ job: "words", incarnation: "x", region: 0, generation: FAR, nonce: "n", placement: {}, splits: {} },
-  ...{ restore: null, inherits: null, settle: false, maxParallelism: 128, iterations: "refuse" },
+  ...{
+    restore: null,
+    parallelism: {},
+    planSince: 0,
+    inherits: null,
+    settle: false,
+    maxParallelism: 128,
+    iterations: "refuse",
+  },
 };
 const of = { generation: FAR, subtask: "count/0" };
 const registration = {

@@ -11,7 +11,7 @@ import { coverageOf } from "./jobs/coverage.ts";
 import type { DrawnJob } from "./jobs/drawing.ts";
 import { withChange } from "./jobs/lives/changed-graph.ts";
 import { withLives } from "./jobs/lives/lives.ts";
-import { withRescaling } from "./jobs/lives/rescaling.ts";
+import { withRescales, withRescaling } from "./jobs/lives/rescaling.ts";
 import { withFurtherKinds } from "./jobs/operators/further-kinds.ts";
 import { withIdleRules } from "./jobs/operators/idle-rules.ts";
 import { withMoreKinds } from "./jobs/operators/more-kinds.ts";
@@ -124,7 +124,8 @@ function drawnOn(decisions: Decisions): DrawnJob {
   const more = withMoreKinds(later, decisions.stream("more kinds"));
   const added = withAddedTime(more, decisions.stream("added time"));
   const all = withLives(withIdleRules(added, decisions.stream("idle rules")), decisions.stream("lives"));
-  return withRescaling(all, decisions.stream("rescaling"));
+  const rescaled = withRescaling(all, decisions.stream("rescaling"));
+  return withRescales(rescaled, decisions.stream("rescales in mid-run"));
 }
 
 /** What keeps a job from its end. */

@@ -58,6 +58,7 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
   );
   if (drawn.acts.some(({ becomes }) => becomes?.scale !== undefined)) covered.add("another parallelism");
   if (checkpointing.incremental === false) covered.add("option incremental false");
+  if (drawn.acts.some(({ kind }) => kind === "rescale")) covered.add("a rescale in mid-run");
   if (worker.checks) covered.add("option checks");
   covered.add(worker.rowsInMemory === null ? "state in the heap" : "state on disk");
   for (const { form, kind } of drawn.acts.flatMap(({ becomes }) => becomes?.operators ?? []))

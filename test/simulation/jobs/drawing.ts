@@ -215,8 +215,13 @@ export const ACTS = [
 
 /** What the user does while the job runs. */
 export interface DrawnAct {
-  /** "fork": another job is restored from a savepoint of this one, which runs on. */
-  readonly kind: (typeof ACTS)[number] | "fork";
+  /**
+   * "fork": another job is restored from a savepoint of this one, which runs on. "rescale": the job that runs gets other
+   * numbers of subtasks.
+   */
+  readonly kind: (typeof ACTS)[number] | "fork" | "rescale";
+  /** Of a rescale: the number of each operator. */
+  readonly parallelism?: { readonly [operator: string]: number };
   /** Since the one before it was done. */
   readonly afterMs: number;
   /** The time from the end of the job to its next start, if there is one. */

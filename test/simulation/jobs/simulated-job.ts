@@ -5,7 +5,8 @@
  * Owns: its present life and its user. Does not own: processes, streams and targets, which jobs share (world.ts); what
  * of the committed output is its own (ends/outputs.ts).
  */
-import type { JobRecord } from "../../../machines/protocol.ts";
+import { parallelismOf } from "../../../machines/leader/rescale.ts";
+import type { GraphPlan, JobRecord } from "../../../machines/protocol.ts";
 import { prepareSubmission } from "../../../src/cli/assembly.ts";
 import { submissionOf } from "../../../src/cli/submission/submission.ts";
 import { ControlClient } from "../../../src/control/client.ts";
@@ -60,7 +61,8 @@ export class SimulatedJob {
   readonly #partedFrom = new Set<string>();
   readonly #world: SharedWorld;
   #life: DrawnLife;
-  #formerScale: Scale | undefined;
+  /** That of the life before. */
+  #formerPlan: GraphPlan | undefined;
   #prepared: ReturnType<typeof prepareSubmission>;
   #revision = 0;
   #hasForked = false;
@@ -172,12 +174,21 @@ export class SimulatedJob {
 
   #become(life: DrawnLife): void {
     this.#world.tell(`the job becomes ${life.name}: ${JSON.stringify({ ...life, operators: undefined })}`);
-    this.#formerScale = this.#life.scale;
+    this.#formerPlan = this.record?.plan ?? this.#formerPlan;
     this.#life = life;
     this.#prepared = this.#prepare();
     this.record = undefined;
     this.#revision = 0;
     this.#world.renewWorkers(this);
+  }
+
+  /** Whatever the job was rescaled to while it ran. */
+  #scaleBefore(): Scale {
+    const plan = this.record?.plan ?? this.#formerPlan;
+    const found = plan === undefined ? {} : parallelismOf(plan);
+    const { sources, operators, sinks } = this.#world.drawn;
+    const all = [...sources, ...operators, ...sinks];
+    return Object.fromEntries(all.map(({ id, parallelism }) => [parallelism, found[id] ?? parallelism]));
   }
 
   #change(change: DrawnChange, from: string): void {
@@ -215,7 +226,7 @@ export class SimulatedJob {
     return new User({
       job: () => this.#life.name,
       become: (life) => this.#become(life),
-      keepScale: () => this.#become({ ...this.#life, scale: this.#formerScale }),
+      keepScale: () => this.#become({ ...this.#life, scale: this.#scaleBefore() }),
       change: (change, place) => this.#change(change, place),
       fork: (life, place) => this.#fork(life, place),
       goBack: (record) => this.#goBack(record),

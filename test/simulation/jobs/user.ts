@@ -20,6 +20,9 @@ const STALLED = "made no progress";
 const BEYOND = "beyond the restored checkpoint";
 /** Said of a savepoint that a job has gone back behind. */
 const PASSED_OVER = "went back behind it";
+/** Said of a job that starts again at present. */
+const NOT_NOW = "cannot be rescaled now";
+const RESCALE_TRIES = 30;
 const GOES_BACK_FROM: readonly JobRecord["status"][] = ["canceled", "suspended", "stopped"];
 export const ENDED: readonly JobRecord["status"][] = [
   "finished",
@@ -273,6 +276,9 @@ export class User {
       case "fork":
         await this.#fork(act);
         return;
+      case "rescale":
+        await this.#rescale(act);
+        return;
       case "collect":
         await this.#tries(act.kind, () => client.collect(job, newId()));
         return;
@@ -305,6 +311,21 @@ export class User {
     this.#options.fork(becomes, from);
     this.#forkedFrom = from;
     this.done.push("restore beside the job");
+  }
+
+  async #rescale({ kind, parallelism: operators = {} }: DrawnAct): Promise<void> {
+    const { client, newId, process } = this.#options;
+    const job = this.#options.job();
+    const asks = (): Promise<void> => client.rescale({ job, request: newId(), parallelism: null, operators });
+    await this.#tries(kind, async () => {
+      for (let left = RESCALE_TRIES; ; left--)
+        try {
+          return await asks();
+        } catch (error) {
+          if (left === 0 || !describeError(error).includes(NOT_NOW)) throw error;
+          await process.passes(LOOK_EVERY_MS, "asks again");
+        }
+    });
   }
 
   /** @returns the place of a savepoint after which the job goes on */

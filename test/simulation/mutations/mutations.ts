@@ -36,6 +36,28 @@ const NO_DIGEST: readonly Change[] = [
 
 export const MUTATIONS: readonly Mutation[] = [
   {
+    name: "what was cut under former numbers of subtasks is taken for that of the present ones",
+    draws: "a rescale in mid-run",
+    file: "src/runtime/leader/generations/region-generations.ts",
+    find: "parallelismOf(planOfCheckpoint(record, latest.checkpointId))",
+    replace: "parallelismOf(record.plan)",
+  },
+  {
+    name: "the open transactions of writers that are no more are forgotten",
+    draws: "a rescale in mid-run",
+    file: "src/job/restore/assignment.ts",
+    find: "transactions: committables.filter(({ writer }) => heirOf(writer, parallelism) === index),",
+    replace: "transactions: committables.filter(({ writer }) => writer === index),",
+  },
+  {
+    name: "each key group gets the greatest event time of its operator",
+    draws: "a rescale in mid-run",
+    file: "src/job/restore/rescaled-times.ts",
+    find: ".map((time) => ({\n        ...time,",
+    replace:
+      ".map((time, _, all) => ({\n        ...time,\n        watermark: Math.max(...all.map(({ watermark }) => watermark)),",
+  },
+  {
     name: "the watermark of an operator is forgotten at its restore",
     draws: "timestamps that rise",
     file: "src/dataflow/time/operator-times.ts",

@@ -1,8 +1,12 @@
 /** Draws other parallelisms for the lives of a job: its state is dealt out anew where it is restored. */
 import type { Random } from "../../../chaos/random.ts";
-import type { DrawnInput, DrawnJob, DrawnLife, DrawnOperator, DrawnSink } from "../drawing.ts";
+import type { DrawnAct, DrawnInput, DrawnJob, DrawnLife, DrawnOperator, DrawnSink } from "../drawing.ts";
 
 const SHARE = 0.5;
+/** Of jobs that are rescaled while they run. */
+const RUNNING_SHARE = 0.35;
+const RESCALES_MAX = 3;
+const RESCALE_AFTER_MS_MAX = 3000;
 const DRAWN_MAX = 3;
 
 /** The number of subtasks that stands for each drawn one; the others stay. */
@@ -21,6 +25,39 @@ export function withRescaling(drawn: DrawnJob, random: Random): DrawnJob {
   });
   const isRescaled = acts.some(({ becomes }) => becomes?.scale !== undefined);
   return isRescaled ? { ...drawn, acts, reordered: true } : drawn;
+}
+
+/**
+ * The user rescales the job while it runs, now and then twice in a row; what has as many subtasks as another operator
+ * has so afterwards, too.
+ */
+export function withRescales(drawn: DrawnJob, random: Random): DrawnJob {
+  if (random.next() >= RUNNING_SHARE) return drawn;
+  const lives = drawn.acts.flatMap(({ becomes }) => becomes ?? []);
+  const life = {
+    ...{ name: "drawn", options: drawn.options, worker: drawn.worker },
+    operators: lives.flatMap(({ operators }) => operators),
+    sinks: lives.flatMap(({ sinks }) => sinks ?? []),
+  };
+  const rescales = Array.from({ length: random.between(1, RESCALES_MAX) }, () => {
+    const scale = drawScale(drawn, life, random);
+    const afterMs = random.between(1, RESCALE_AFTER_MS_MAX);
+    return scale === undefined || !changes(drawn, scale) ? [] : [rescaleTo(drawn, scale, afterMs)];
+  }).flat();
+  if (rescales.length === 0) return drawn;
+  const at = random.between(0, drawn.acts.findIndex(({ becomes }) => becomes !== undefined) + 1);
+  const acts = [...drawn.acts.slice(0, at), ...rescales, ...drawn.acts.slice(at)];
+  return { ...drawn, acts, reordered: true };
+}
+
+const changes = ({ sources, operators, sinks }: DrawnJob, scale: Scale): boolean =>
+  [...sources, ...operators, ...sinks].some(({ parallelism }) => scale[parallelism] !== undefined);
+
+function rescaleTo(drawn: DrawnJob, scale: Scale, afterMs: number): DrawnAct {
+  const { sources, operators, sinks } = scaled(drawn, scale);
+  const all = [...sources, ...operators, ...sinks].map(({ id, parallelism }) => [id, parallelism] as const);
+  const parallelism = Object.fromEntries(all);
+  return { kind: "rescale", afterMs, pauseMs: 0, claims: false, parallelism };
 }
 
 /** The same job, and all of it in another number of subtasks. */
