@@ -216,8 +216,8 @@ export const ACTS = [
 /** What the user does while the job runs. */
 export interface DrawnAct {
   /**
-   * "fork": another job is restored from a savepoint of this one, which runs on. "rescale": the job that runs gets other
-   * numbers of subtasks.
+   * "fork": another job is restored from a savepoint of this one, which runs on. "rescale": the job that runs gets
+   * other numbers of subtasks.
    */
   readonly kind: (typeof ACTS)[number] | "fork" | "rescale";
   /** Of a rescale: the number of each operator. */
