@@ -32,6 +32,7 @@ import type {
   WorkerIdentity,
 } from "./messages.ts";
 import type { CollectionReport, DisposalReport } from "./requests/deletion.ts";
+import type { LiveSubtask, StateLook } from "./requests/live-state.ts";
 import type { RescaleRequest } from "./requests/rescale.ts";
 import { shapes } from "./shapes.ts";
 import { type StoreIdentity, withStore } from "./store-identity.ts";
@@ -142,6 +143,16 @@ export class ControlClient {
   async status(job: string, keys = false): Promise<JobReport | undefined> {
     const answer = await this.#request(job, { type: "job.status", job, keys });
     return answer.answer === "status" ? answer.status : undefined;
+  }
+
+  /**
+   * What the subtasks of a running job hold now, as far as their workers answer; undefined: there is no such job.
+   * @throws RequestRefusedError when it does not run, MessageTooLargeError when the answer does not fit into a message
+   */
+  async state(job: string, look: StateLook): Promise<readonly LiveSubtask[] | undefined> {
+    const answer = await this.#request(job, { type: "job.state", job, look });
+    if (answer.answer === "refused") throw new RequestRefusedError(answer.reason);
+    return answer.answer === "state" ? answer.subtasks : undefined;
   }
 
   /**

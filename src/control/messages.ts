@@ -26,6 +26,7 @@ import type { Trouble } from "../dataflow/trouble.ts";
 import type { OperatorsTime, SubtaskTime } from "./event-time-messages.ts";
 import type { HotKeysReport } from "./hot-keys.ts";
 import type { CollectionReport, DisposalReport } from "./requests/deletion.ts";
+import type { LiveSubtask, StateLook } from "./requests/live-state.ts";
 import type { DeployedRestore, Parallelism, PlanQuestion, RescaleRequest } from "./requests/rescale.ts";
 import type { PausedReport, WatermarkReport } from "./source-messages.ts";
 import type { Addressed } from "./store-identity.ts";
@@ -159,6 +160,7 @@ type LeaderQuestion =
     })
   /** With `keys`, the report has hot keys as they are (P91). */
   | { readonly type: "job.status"; readonly job: string; readonly keys?: boolean }
+  | { readonly type: "job.state"; readonly job: string; readonly look: StateLook }
   | (Changing & { readonly type: "job.cancel"; readonly job: string })
   | (Changing & { readonly type: "job.suspend"; readonly job: string })
   | (Changing & SnapshotRequest)
@@ -226,6 +228,7 @@ export type LeaderAnswer =
   /** `codeListing`: of the submitted job, for a worker that has other code. */
   | { readonly answer: "refused"; readonly reason: string; readonly codeListing?: CodeListing }
   | { readonly answer: "status"; readonly status: JobReport }
+  | { readonly answer: "state"; readonly subtasks: readonly LiveSubtask[] }
   | { readonly answer: "outcome"; readonly outcome: RequestOutcome }
   /** The work goes on: ask again with the same id. */
   | { readonly answer: "pending" }
@@ -384,6 +387,7 @@ export interface Deployment {
 
 export type WorkerRequest =
   | { readonly type: "worker.ping" }
+  | { readonly type: "worker.state"; readonly look: StateLook }
   | PlanQuestion
   | { readonly type: "generation.deploy"; readonly deployment: Deployment }
   /** Ends every generation of the region up to this one. */

@@ -9,6 +9,7 @@ import { checkpointOptions } from "../formats/checkpoint-options.ts";
 import { abortReason, codeListing, jobParts, jobStatus, plan, splits } from "../formats/job.ts";
 import { isSubjectToken } from "../formats/names.ts";
 import {
+  bytes,
   count,
   jobName,
   nullable,
@@ -31,6 +32,7 @@ import type {
   SubtaskMessage,
   WorkerRequest,
 } from "./messages.ts";
+import type { LiveAnswer, LiveSubtask, StateLook } from "./requests/live-state.ts";
 import type { PlanAnswer } from "./requests/rescale.ts";
 
 const fileName = text.regex(/^\w[\w.-]*$/, "no name of a file");
@@ -64,6 +66,28 @@ const restore = z.object({
 const addressed = z.object({ store: text.exactOptional(), secret: secret.exactOptional() });
 const changing = z.object({ meant: z.object({ life: text, nonce: text }).exactOptional() });
 const parallelism = z.record(text, positive);
+const stateLook: z.ZodType<StateLook> = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("list") }),
+  z.object({
+    kind: z.literal("key"),
+    operator: text,
+    state: text,
+    // A number may be any, also one that is none.
+    key: z.custom<string | number | boolean | bigint>(
+      (key) => ["string", "number", "boolean", "bigint"].includes(typeof key),
+      "no key",
+    ),
+  }),
+]);
+
+const liveSubtask: z.ZodType<LiveSubtask> = z.object({
+  subtask: text,
+  generation: count,
+  states: z.array(z.object({ operator: text, state: text, rows: count.exactOptional() })).exactOptional(),
+  rows: z.array(z.object({ entry: bytes.exactOptional(), value: bytes })).exactOptional(),
+});
+
+const liveAnswer: z.ZodType<LiveAnswer> = z.object({ subtasks: z.array(liveSubtask) });
 const question = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("worker.register"),
@@ -82,6 +106,7 @@ const question = z.discriminatedUnion("type", [
   z.object({ type: z.literal("job.rehearse"), submission, fresh: z.boolean(), restore }),
   z.object({ type: z.literal("worker.crashed"), job, worker: workerId, secret, reason: text }),
   z.object({ type: z.literal("job.status"), job, keys: z.boolean().exactOptional() }),
+  z.object({ type: z.literal("job.state"), job, look: stateLook }),
   changing.extend({
     type: z.literal("job.submit"),
     submission,
@@ -256,6 +281,7 @@ const leaderAnswer: z.ZodType<LeaderAnswer> = z.discriminatedUnion("answer", [
   z.object({ answer: z.literal("unproven"), note: fileName }),
   refused,
   z.object({ answer: z.literal("status"), status: report }),
+  z.object({ answer: z.literal("state"), subtasks: z.array(liveSubtask) }),
   z.object({ answer: z.literal("outcome"), outcome }),
   z.object({ answer: z.literal("pending") }),
   z.object({ answer: z.literal("restorable") }),
@@ -273,6 +299,7 @@ const leaderAnswer: z.ZodType<LeaderAnswer> = z.discriminatedUnion("answer", [
 
 const workerRequest: z.ZodType<WorkerRequest> = z.discriminatedUnion("type", [
   z.object({ type: z.literal("worker.ping") }),
+  z.object({ type: z.literal("worker.state"), look: stateLook }),
   z.object({
     type: z.literal("worker.plan"),
     parallelism: positive.nullable(),
@@ -392,6 +419,7 @@ export const shapes = {
   workerRequest: shapeOf(workerRequest),
   planAnswer: shapeOf(planAnswer),
   pingAnswer: shapeOf(pingAnswer),
+  liveAnswer: shapeOf(liveAnswer),
   generationRequest: shapeOf(generationRequest),
   subtaskMessage: shapeOf(subtaskMessage),
   shortAnswer: shapeOf(shortAnswer),

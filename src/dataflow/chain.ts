@@ -25,7 +25,7 @@
 import type { WindowsPlan } from "../../machines/protocol.ts";
 import { invariant } from "../errors.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
-import type { OpenBackend, StoredVersion } from "../state/keyed-state.ts";
+import type { KeyedState, OpenBackend, StoredVersion } from "../state/keyed-state.ts";
 import { outputsOf, type WaysOut } from "./chain-outputs.ts";
 import type { Vertex } from "./graph.ts";
 import {
@@ -104,6 +104,8 @@ export interface Chain {
   takes(address: StateAddress): boolean;
   /** The states that belong to no key, by operator. They are cut and restored at once, without slices. */
   readonly operatorStates: OperatorStates;
+  /** By operator. */
+  readonly keyedStates: ReadonlyMap<string, KeyedState>;
   /**
    * Cuts every keyed state here. The cursors may then be read one after the other while records go on.
    * @param baseOf the number of an earlier cut of a state, since which its changes are asked for
@@ -235,6 +237,7 @@ class OperatorChain implements Chain {
   readonly work: OpenWork | undefined;
   /** The operators, upstream first. */
   private readonly operators: readonly NamedOperator[];
+  readonly keyedStates: ReadonlyMap<string, KeyedState>;
   private readonly keyed: readonly TimedOperator[];
   private readonly place: ChainSurroundings["place"];
   private end: "not reached" | "running" | "finished" = "not reached";
@@ -258,6 +261,7 @@ class OperatorChain implements Chain {
     this.keyed = operators.flatMap(({ id, time, replay, open: { state } }) =>
       state === undefined ? [] : [{ id, state, time, replay }],
     );
+    this.keyedStates = new Map(this.keyed.map(({ id, state }) => [id, state]));
     this.states = this.keyed.flatMap(({ id, state }) =>
       state.stateNames.map((name) => ({ operator: id, state: name })),
     );

@@ -114,7 +114,7 @@ export interface KeyedBackend {
   leaveCurrentKey(): void;
   /** The key that was set last. */
   readonly currentKey: Key;
-  /** The key group of the current key; there is one. */
+  /** The key group of the current key; below all of the subtask where there is none. */
   readonly currentKeyGroup: number;
   /**
    * One cursor for each table, all of the same moment (KS3).

@@ -18,7 +18,8 @@ import type {
 } from "./contract.ts";
 import type { Key, StateDescriptors, StateHandles } from "./descriptor.ts";
 import { type ExpiringState, type OpenState, openState } from "./handles/kinds.ts";
-import type { KeyGroupRange } from "./key-groups.ts";
+import { isInPieces, type LiveValue, valuesOf } from "./handles/live-values.ts";
+import { type KeyGroupRange, keyGroupOf } from "./key-groups.ts";
 import { stateOfTimes } from "./ttl/time-to-live.ts";
 import { type MigratedState, RowMigrations } from "./versions/row-migrations.ts";
 import { FIRST_VERSION } from "./versions/state-version.ts";
@@ -197,6 +198,33 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
   /** The current key, which has rows in the state, holds a value: not all have expired. Those that have are removed. */
   holdsValue(name: string): boolean {
     return this.state(name).expiring?.rows.holdsAny() ?? true;
+  }
+
+  /** The states that users have named, with the rows that they have. Lists without a time to live are in pieces. */
+  live(): { readonly name: string; readonly rows: number | undefined }[] {
+    const named = this.states.filter(({ kind }) => kind !== "table");
+    return named.map((one) => ({ name: one.name, rows: isInPieces(one) ? undefined : one.table.rowCount }));
+  }
+
+  /**
+   * What a key holds in a state that its user has named, all of it at this moment, expired values included; none where
+   * the key has nothing. undefined: there is no such state here, or the key is another subtask's. Called between two
+   * records: what they have as their current key stays.
+   */
+  peek(name: string, key: Key): readonly LiveValue[] | undefined {
+    const state = this.states.find((one) => one.name === name && one.kind !== "table");
+    const group = keyGroupOf(key, this.maxParallelism);
+    const { first, last } = this.keyGroups;
+    if (state === undefined || group < first || group > last) return undefined;
+    const { backend } = this;
+    const { currentKey, currentKeyGroup } = backend;
+    backend.setCurrentKey(key);
+    try {
+      return valuesOf(state);
+    } finally {
+      if (currentKeyGroup < first) backend.leaveCurrentKey();
+      else backend.setCurrentKey(currentKey);
+    }
   }
 
   /** Lets the state go; nothing may be called afterwards. */

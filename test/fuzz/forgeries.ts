@@ -104,6 +104,8 @@ function submissionOf({ job }: Known): Fields {
   };
 }
 
+const look = { kind: "key", operator: "count", state: "count", key: "a" };
+
 /** Whole ones, but for what only their senders know. */
 const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
   "worker.register": ({ job, worker }) => ({
@@ -128,6 +130,7 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
   "job.rehearse": (known) => ({ secret, submission: submissionOf(known), fresh: true, restore }),
   "worker.crashed": ({ job, worker }) => ({ job, worker, secret, reason: "forged" }),
   "job.status": ({ job }) => ({ job, secret }),
+  "job.state": ({ job }) => ({ job, secret, look }),
   "job.cancel": ({ job }) => ({ job, ...asked }),
   "job.suspend": ({ job }) => ({ job, ...asked }),
   "job.snapshot": ({ job }) => ({
@@ -141,6 +144,7 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
   "job.gc": ({ job }) => ({ job, ...asked, requestId: "forged" }),
   "job.dispose": ({ job }) => ({ job, ...asked, requestId: "forged", what: "job" }),
   "worker.ping": () => ({}),
+  "worker.state": () => ({ look }),
   "worker.plan": () => ({ parallelism: 2, operators: { read: 1 }, maxParallelism: 128 }),
   "generation.deploy": ({ job, generation, checkpointId, worker }) => ({
     deployment: {
@@ -226,6 +230,7 @@ const answers: { readonly [word in AnswerWord | "too-large"]: Fields } = {
       ...{ eventTime: [operatorsTime], troubles: [], unansweredRequests: 0 },
     },
   },
+  state: { subtasks: [{ subtask: "count/0", generation: 1, rows: [{ value: new Uint8Array([1]) }] }] },
   outcome: { outcome: { state: "completed", checkpointId: 1, location: null } },
   pending: {},
   restorable: {},

@@ -1,7 +1,7 @@
-/** `tidemark state ls|get|dump`: what the states of a job hold, in a checkpoint or a savepoint. */
+/** `tidemark state ls|get|dump`: what the states of a job hold, in a checkpoint, a savepoint, or now. */
 import type { Command } from "commander";
 import { stateObjects } from "../../checkpoint/storage.ts";
-import { RequestRefusedError } from "../../errors.ts";
+import { ConfigurationError, RequestRefusedError } from "../../errors.ts";
 import type { Key } from "../../state/descriptor.ts";
 import { keyGroupOf } from "../../state/key-groups.ts";
 import { FIRST_VERSION } from "../../state/versions/state-version.ts";
@@ -15,6 +15,7 @@ import { type CatalogEntry, catalogOf, chosen, isKeyed, type KeyedEntry } from "
 import { headerOf } from "./header.ts";
 import { keyOf, lookalikes } from "./key-argument.ts";
 import { countKeyed, keyedLines, linesOfKey, type StateLine, tablesOf, unkeyedLines } from "./lines.ts";
+import { getLive, listLive } from "./live.ts";
 import { loadCommand } from "./load/command.ts";
 import {
   describeFrom,
@@ -27,6 +28,10 @@ import { portionsOf } from "./stored-tables.ts";
 import { toJson } from "./value-json.ts";
 
 type StateFlags = ClientFlags & SourceFlags;
+type LiveFlags = StateFlags & { readonly live?: boolean };
+
+const LIVE = "--live";
+const LIVE_IS = "of the running job, as its workers have it now; needs a coordinator";
 
 const outcomes = (ok: string) =>
   exitCodeHelp(["ok", "usage", "environment", "refused", "damaged", "bug"], ok);
@@ -37,6 +42,7 @@ export function stateCommands(program: Command): void {
     .description("look into the state of a job: of a retained checkpoint, or of a savepoint");
   addSourceOptions(state.command("ls"))
     .description("list the states of a job: operator, name, kind, how much each holds")
+    .option(LIVE, LIVE_IS)
     .argument("<job>", "name of the job")
     .addHelpText("after", outcomes("listed"))
     .action(list);
@@ -45,6 +51,7 @@ export function stateCommands(program: Command): void {
     .argument("<job>", "name of the job")
     .argument("<operator>", "id of the operator")
     .argument("<state>", "name of the state")
+    .option(LIVE, LIVE_IS)
     .argument("[key]", `a text, or JSON: 42, true, '"42"' for the text, '{"$bigint":"42"}'`)
     .addHelpText("after", outcomes("shown"))
     .action(get);
@@ -76,8 +83,17 @@ interface StateSummary {
   readonly bytes: number;
 }
 
-async function list(job: string, flags: StateFlags): Promise<void> {
+/** @throws ConfigurationError for two places */
+function checkLive({ checkpoint, savepoint }: LiveFlags): void {
+  const other =
+    checkpoint !== undefined ? "--checkpoint" : savepoint !== undefined ? "--savepoint" : undefined;
+  if (other !== undefined)
+    throw new ConfigurationError("live", `--live and ${other} name two places: give one of them`);
+}
+
+async function list(job: string, flags: LiveFlags): Promise<void> {
   checkJobName(job);
+  if (flags.live === true) return listNow(job, flags);
   await withView(flags, async (view) => {
     let found: { from: ReadFrom; states: StateSummary[] } | undefined;
     await withSource(view, job, flags, async (source) => {
@@ -88,6 +104,22 @@ async function list(job: string, flags: StateFlags): Promise<void> {
     });
     const { from, states } = found!;
     print(flags, { job, from, states }, [`of ${describeFrom(job, from)}`, describeStates(states)].join("\n"));
+  });
+}
+
+async function listNow(job: string, flags: LiveFlags): Promise<void> {
+  checkLive(flags);
+  await withView(flags, async (view) => {
+    const { from, states } = await listLive(view, flags, job);
+    const rows = states.map((one) => [
+      ...[one.operator, one.state, one.kind],
+      ...[one.rows === undefined ? "" : count(one.rows), String(one.subtasks)],
+    ]);
+    const text =
+      rows.length === 0
+        ? "no subtask that runs has state of a name of yours"
+        : table([["OPERATOR", "STATE", "KIND", "ROWS", "SUBTASKS"], ...rows]);
+    print(flags, { job, from, states }, [`of ${describeFrom(job, from)}`, text].join("\n"));
   });
 }
 
@@ -123,11 +155,18 @@ async function get(
   operator: string,
   state: string,
   argument: string | undefined,
-  flags: StateFlags,
+  flags: LiveFlags,
 ): Promise<void> {
   checkJobName(job);
   const key = argument === undefined ? undefined : keyOf(argument);
   await withView(flags, async (view) => {
+    if (flags.live === true) {
+      checkLive(flags);
+      const now = await getLive(view, flags, job, operator, state, needed({ operator, state }, key));
+      if (now.lines.length === 0) throw nothingFor(operator, state, describeFrom(job, now.from));
+      for (const line of now.lines) commandOutput.writeAsIs(textOf({ job, from: now.from, ...line }));
+      return;
+    }
     let found: { from: ReadFrom; lines: StateLine[] } | undefined;
     await withSource(view, job, flags, async (source) => {
       const entry = chosen(catalogOf(source.plan, source.manifest), job, operator, state)[0]!;
@@ -139,7 +178,7 @@ async function get(
   });
 }
 
-function needed({ operator, state }: CatalogEntry, key: Key | undefined): Key {
+function needed({ operator, state }: Pick<CatalogEntry, "operator" | "state">, key: Key | undefined): Key {
   if (key !== undefined) return key;
   throw new RequestRefusedError(
     `state "${state}" of operator ${operator} belongs to keys: name one, or write all of it with "tidemark state dump"`,
@@ -163,10 +202,11 @@ async function linesAt(entry: KeyedEntry, key: Key, source: StateSource): Promis
       throw new RequestRefusedError(
         `state "${state}" of operator ${operator} has nothing for this key, a ${typeof key}, and something for the ${typeof other} that looks like it: give '${JSON.stringify(toJson(other))}'`,
       );
-  throw new RequestRefusedError(
-    `state "${state}" of operator ${operator} has nothing for this key (of ${describeFrom(source.job, source.from)})`,
-  );
+  throw nothingFor(operator, state, describeFrom(source.job, source.from));
 }
+
+const nothingFor = (operator: string, state: string, from: string): Error =>
+  new RequestRefusedError(`state "${state}" of operator ${operator} has nothing for this key (of ${from})`);
 
 async function linesOf(entry: KeyedEntry, key: Key, source: StateSource): Promise<StateLine[]> {
   const group = keyGroupOf(key, source.plan.maxParallelism);

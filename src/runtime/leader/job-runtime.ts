@@ -39,7 +39,6 @@ import { JobWorkers } from "./generations/job-workers.ts";
 import type { MessageAnswer } from "./generations/leader-generation.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
 import { SourceGroups } from "./generations/source-groups.ts";
-import type { WorkerAdmission } from "./generations/worker-admission.ts";
 import type { KnownWorker } from "./generations/worker-registry.ts";
 import { type RecordAnswer, RecordWriter, type StoreAnswer } from "./records/record-writer.ts";
 import { JobFailures } from "./report/job-failures.ts";
@@ -178,8 +177,8 @@ export class JobRuntime {
     return this.#workers.registry.list();
   }
 
-  get admission(): WorkerAdmission {
-    return this.#workers.admission;
+  get offering(): Pick<JobWorkers, "admission" | "look"> {
+    return this.#workers;
   }
 
   start(): void {

@@ -63,11 +63,13 @@ async function answerOf(runtime: JobRuntime, request: OfJob, nonces: RequestNonc
   if (isTombstone(record)) return { answer: "unknown" };
   switch (request.type) {
     case "worker.register":
-      return runtime.admission.register(request);
+      return runtime.offering.admission.register(request);
     case "worker.crashed":
       return runtime.workerCrashed(request, request.reason);
     case "job.status":
       return { answer: "status", status: reportFor(runtime.report(), request.keys === true) };
+    case "job.state":
+      return runtime.offering.look(request.look);
     case "job.cancel":
       return runtime.requests.cancel();
     case "job.suspend":

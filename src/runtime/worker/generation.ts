@@ -9,6 +9,7 @@ import { type EdgeEnds, receiversOf, sendersOf } from "../../../machines/graph/t
 import type { GraphPlan, Manifest, SubtaskName } from "../../../machines/protocol.ts";
 import type { FeedbackChannels } from "../../../machines/worker/alignment.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
+import type { LiveSubtask, StateLook } from "../../control/requests/live-state.ts";
 import type { ShortAnswer } from "../../control/shapes.ts";
 import type { Bus } from "../../dataflow/channel/bus.ts";
 import type { InputChannel, OutputChannel } from "../../dataflow/channel/channel.ts";
@@ -77,6 +78,10 @@ export class Generation {
 
   receive(message: GenerationRequest): void {
     for (const subtask of this.#subtasks) subtask.receive(message);
+  }
+
+  look(look: StateLook): LiveSubtask[] {
+    return this.#subtasks.flatMap((subtask) => subtask.look(look) ?? []);
   }
 
   report(): readonly Omit<SubtaskReport, "worker">[] {

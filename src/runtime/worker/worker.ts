@@ -23,6 +23,7 @@ import type {
   WorkerRegistration,
   WorkerRequest,
 } from "../../control/messages.ts";
+import type { LiveAnswer, StateLook } from "../../control/requests/live-state.ts";
 import type { Parallelism, PlanAnswer, PlanQuestion } from "../../control/requests/rescale.ts";
 import { generationSecret } from "../../control/seal.ts";
 import { type ShortAnswer, shapes } from "../../control/shapes.ts";
@@ -210,6 +211,8 @@ export class Worker {
     switch (request.type) {
       case "worker.ping":
         return this.#ping();
+      case "worker.state":
+        return this.#look(request.look);
       case "worker.plan":
         return this.#plan(request);
       case "generation.deploy":
@@ -241,6 +244,10 @@ export class Worker {
   }
 
   /** A generation of a former plan goes on until the first one of the present plan is raised. */
+  #look(look: StateLook): LiveAnswer {
+    return { subtasks: [...this.#running.values()].flatMap(({ generation }) => generation.look(look)) };
+  }
+
   #endOlderThan(generations: readonly number[], planSince: number): void {
     if (generations.length > 0) void this.#inOrder(() => this.#endBelow(planSince));
     for (const [region, generation] of generations.entries())

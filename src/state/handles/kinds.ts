@@ -28,6 +28,7 @@ export const stateKinds: {
 /** A state of one operator in one subtask. */
 export interface OpenState {
   readonly name: string;
+  readonly kind: StateDescriptor["kind"];
   readonly table: StateTable;
   /** undefined: the table itself is all that there is. */
   readonly handle: StateHandle | undefined;
@@ -61,7 +62,7 @@ export function openState(
   { backend, keyGroups, checks }: StateSurroundings,
 ): OpenState {
   if (descriptor.kind === "table")
-    return { name, table: backend.openTable(name, descriptor), handle: undefined };
+    return { name, kind: "table", table: backend.openTable(name, descriptor), handle: undefined };
   const kind: StateKind<never> = stateKinds[descriptor.kind];
   const { ttl } = descriptor;
   const isAppended = ttl !== undefined && kind.openAppending !== undefined;
@@ -69,21 +70,19 @@ export function openState(
   const table = backend.openTable(name, tableOptions);
   const { version, migrate } = descriptor;
   const row = (isAppended ? undefined : kind.migrateRow) ?? ((value, _, one) => one(value));
-  const versioned = {
+  const named = {
+    ...{ name, kind: descriptor.kind, table },
     ...(version !== undefined && { version }),
     ...(migrate !== undefined && { migrated: { name, table, migrate, row } }),
   };
-  if (ttl === undefined)
-    return { name, table, handle: kind.open(table, descriptor as never, checks), ...versioned };
+  if (ttl === undefined) return { ...named, handle: kind.open(table, descriptor as never, checks) };
   const timesTable = timesTableOf(name, ttl);
   const times = backend.openTable(timesTable);
   const { listsNamespaces } = tableOptions ?? {};
   const given = { name, ttl, values: table, times, backend, keyGroups, isAppended, listsNamespaces };
   const rows = new ExpiringRows(given);
   return {
-    name,
-    table,
-    ...versioned,
+    ...named,
     handle: kind.openAppending?.(rows, checks) ?? kind.open(rows, descriptor as never, checks),
     expiring: {
       name,

@@ -133,7 +133,11 @@ export class LoadedRows {
     this.#handles.set(subtask, handles);
     const name = `${handle.operator} ${handle.state}`;
     const before = handles.get(name)?.pieces ?? [];
-    handles.set(name, { ...handle, pieces: [...before, ...handle.pieces] });
+    const later =
+      before.length === 0
+        ? handle.pieces
+        : handle.pieces.map((piece) => ({ ...piece, changes: true as const }));
+    handles.set(name, { ...handle, pieces: [...before, ...later] });
   }
 
   /** What was uploaded for a subtask. */

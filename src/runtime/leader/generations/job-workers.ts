@@ -8,7 +8,8 @@
  */
 import type { JobRecord, Unfinished } from "../../../../machines/protocol.ts";
 import type { ControlLink } from "../../../control/link.ts";
-import type { PingAnswer } from "../../../control/messages.ts";
+import type { LeaderAnswer, PingAnswer } from "../../../control/messages.ts";
+import type { StateLook } from "../../../control/requests/live-state.ts";
 import type { TroubleWatch } from "../../../dataflow/trouble.ts";
 import type { Troubles } from "../../../observe/troubles.ts";
 import type { Surroundings } from "../../surroundings.ts";
@@ -91,6 +92,20 @@ export class JobWorkers {
   awaitSlots(onOffered: (placement: Placement) => void): void {
     this.slots.begin(onOffered);
     this.#offerSlots();
+  }
+
+  /** What the job's subtasks hold now, by a look of theirs between two records. */
+  async look(look: StateLook): Promise<LeaderAnswer> {
+    const { job, record } = this.#options;
+    const { generations, status } = record();
+    if (this.#options.ended() || this.registry.list().length === 0)
+      return {
+        answer: "refused",
+        reason: `job ${job} is ${status} and no worker runs it, so nothing of it is live`,
+      };
+    const found = await this.registry.look(look);
+    // A worker that was cut off may run what is not the job's any more.
+    return { answer: "state", subtasks: found.filter(({ generation }) => generations.includes(generation)) };
   }
 
   /** What the job had open when `noteUnfinished` was called last, as far as its workers had said. */

@@ -17,7 +17,8 @@ import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../../machi
 import { progressInWords, subtaskStateInWords } from "../../../../machines/words.ts";
 import type { Clock, Timer } from "../../../clock.ts";
 import type { ControlLink } from "../../../control/link.ts";
-import type { JobReport, PingAnswer, WorkerRegistration } from "../../../control/messages.ts";
+import type { JobReport, PingAnswer, WorkerRegistration, WorkerRequest } from "../../../control/messages.ts";
+import type { LiveSubtask, StateLook } from "../../../control/requests/live-state.ts";
 import { shapes } from "../../../control/shapes.ts";
 import type { Subjects } from "../../../dataflow/channel/subjects.ts";
 import { NoRespondersError, retryOf } from "../../../errors.ts";
@@ -78,6 +79,8 @@ function pingTimeoutMs({ pingIntervalMs, timeoutMs }: HeartbeatConfig): number {
 
 const PING_TIMEOUT_MS_MIN = 250;
 const KNOWN_MAX = 10_000;
+/** The time for a look into state: less than a client waits for its leader. */
+const LOOK_MS = 1500;
 /** A forged registration costs a ping. */
 const REACHING_MAX = 100;
 
@@ -106,6 +109,23 @@ export class WorkerRegistry {
     const reaching = this.#firstAnswering(registration).finally(() => this.#reaching.delete(name));
     this.#reaching.set(name, reaching);
     return await reaching;
+  }
+
+  /** What the subtasks of all workers hold. One that does not answer in time is left out. */
+  async look(look: StateLook): Promise<readonly LiveSubtask[]> {
+    const { link } = this.#options;
+    const answers = await Promise.all(
+      [...this.#workers.values()].map(async ({ subject, registration: { secret } }) => {
+        const request: WorkerRequest = { type: "worker.state", look };
+        try {
+          return await link.ask(subject, request, shapes.liveAnswer, LOOK_MS, { secret });
+        } catch (error) {
+          if (retryOf(error) === "now") return { subtasks: [] };
+          throw error;
+        }
+      }),
+    );
+    return answers.flatMap(({ subtasks }) => subtasks);
   }
 
   /** @param reached as `reach` has found it */

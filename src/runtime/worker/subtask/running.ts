@@ -12,6 +12,7 @@ import type {
   TransactionName,
 } from "../../../../machines/protocol.ts";
 import type { SubtaskReport } from "../../../control/messages.ts";
+import type { StateLook } from "../../../control/requests/live-state.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
 import { edgeOf, firstOf, hasWatermarks } from "../../../dataflow/graph.ts";
@@ -36,6 +37,7 @@ import { EventTimeFlow } from "./input/event-time.ts";
 import { GateInput } from "./input/gate.ts";
 import type { SubtaskInput } from "./input/input.ts";
 import { LoopRounds } from "./input/rounds.ts";
+import { type LiveFound, lookIntoState } from "./live-state.ts";
 import type { SubtaskOptions } from "./subtask.ts";
 import { TimeReporter } from "./time-report.ts";
 import { Turns } from "./turns.ts";
@@ -123,6 +125,10 @@ export class RunningSubtask {
       operators: this.#parts.chain.figures(),
       checkpoints: this.#underWay.report(),
     };
+  }
+
+  look(look: StateLook): LiveFound | undefined {
+    return lookIntoState(this.#parts.chain, look);
   }
 
   /** @param finished the input had ended before the restored checkpoint */

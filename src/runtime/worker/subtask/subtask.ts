@@ -17,6 +17,7 @@ import type {
   SubtaskMessage,
   SubtaskReport,
 } from "../../../control/messages.ts";
+import type { LiveSubtask, StateLook } from "../../../control/requests/live-state.ts";
 import type { ShortAnswer } from "../../../control/shapes.ts";
 import type { ChannelId } from "../../../dataflow/channel/frame.ts";
 import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
@@ -131,6 +132,12 @@ export class Subtask {
       state: this.#host.state("subtask"),
       ...(this.#restored?.running?.report() ?? NOTHING_YET),
     };
+  }
+
+  /** What it holds now; undefined: it does not run, or has nothing of what is asked for. */
+  look(look: StateLook): LiveSubtask | undefined {
+    const found = this.#restored?.running?.look(look);
+    return found && { subtask: this.name, generation: this.#options.deployment.generation, ...found };
   }
 
   /** Ends everything that this subtask does; afterwards it holds nothing. */

@@ -1,6 +1,6 @@
 /** YM1: values that an older version of a state has stored are migrated once, whatever kind of state holds them. */
 import { describe, expect, test } from "vitest";
-import { OperatorError } from "../../src/errors.ts";
+import { OperatorError } from "../../../src/errors.ts";
 import {
   aggregatingState,
   type Key,
@@ -9,11 +9,11 @@ import {
   reducingState,
   type StateOptions,
   valueState,
-} from "../../src/index.ts";
-import type { UserStateDescriptor } from "../../src/state/descriptor.ts";
-import { HeapBackend } from "../../src/state/heap/backend.ts";
-import { KeyedState, type StoredVersion } from "../../src/state/keyed-state.ts";
-import { bytesOf, drained } from "../contracts/suites/state/backend.ts";
+} from "../../../src/index.ts";
+import type { UserStateDescriptor } from "../../../src/state/descriptor.ts";
+import { HeapBackend } from "../../../src/state/heap/backend.ts";
+import { KeyedState, type StoredVersion } from "../../../src/state/keyed-state.ts";
+import { bytesOf, drained } from "../../contracts/suites/state/backend.ts";
 
 const GROUPS = 128;
 const KEYS: readonly Key[] = Array.from({ length: 300 }, (_, key) => key);

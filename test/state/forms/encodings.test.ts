@@ -3,11 +3,11 @@
  * channel, with an unaligned checkpoint, without a key, as JSON. One table, so that no road is forgotten.
  */
 import { describe, expect, test } from "vitest";
-import { fromJson, toJson } from "../../src/cli/state/value-json.ts";
-import { decodeRecords, FrameEncoder } from "../../src/dataflow/channel/remote/frame-codec.ts";
-import { decodeStored, encodeStored } from "../../src/dataflow/channel/stored-records.ts";
-import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
-import { broadcastState, operatorListState, operatorUnionState } from "../../src/index.ts";
+import { fromJson, toJson } from "../../../src/cli/state/value-json.ts";
+import { decodeRecords, FrameEncoder } from "../../../src/dataflow/channel/remote/frame-codec.ts";
+import { decodeStored, encodeStored } from "../../../src/dataflow/channel/stored-records.ts";
+import { NO_TIMESTAMP } from "../../../src/dataflow/source.ts";
+import { broadcastState, operatorListState, operatorUnionState } from "../../../src/index.ts";
 import {
   aggregatingState,
   type Key,
@@ -17,12 +17,12 @@ import {
   type StateDescriptors,
   stateTable,
   valueState,
-} from "../../src/state/descriptor.ts";
-import { HeapBackend } from "../../src/state/heap/backend.ts";
-import { KeyedState } from "../../src/state/keyed-state.ts";
-import { OperatorState } from "../../src/state/operator-state.ts";
-import { ColumnDecoder } from "../../src/state/snapshot/columns.ts";
-import { bytesOf, drained } from "../contracts/suites/state/backend.ts";
+} from "../../../src/state/descriptor.ts";
+import { HeapBackend } from "../../../src/state/heap/backend.ts";
+import { KeyedState } from "../../../src/state/keyed-state.ts";
+import { OperatorState } from "../../../src/state/operator-state.ts";
+import { ColumnDecoder } from "../../../src/state/snapshot/columns.ts";
+import { bytesOf, drained } from "../../contracts/suites/state/backend.ts";
 
 // biome-ignore lint/suspicious/noSparseArray: holes are values, too
 const holes = () => [, 1, , "x", ,];

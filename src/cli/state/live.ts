@@ -1,0 +1,114 @@
+/** `tidemark state --live`: what a running job holds now, told by its workers through its leader. */
+import type { OperatorPlan } from "../../../machines/protocol.ts";
+import type { LiveSubtask, StateLook } from "../../control/requests/live-state.ts";
+import { EnvironmentError, MessageTooLargeError, RequestRefusedError } from "../../errors.ts";
+import type { Key } from "../../state/descriptor.ts";
+import { keyGroupOf, ownerOf } from "../../state/key-groups.ts";
+import { decodeEntry } from "../../state/snapshot/codec.ts";
+import type { ClusterView } from "../assembly.ts";
+import { type ClientFlags, clientOf, ofLeader } from "../commands/client.ts";
+import { readJob, recordsOf, unknownJob } from "../stored/retained.ts";
+import { catalogOf, chosen, isKeyed, type KeyedEntry, kindOf } from "./catalog.ts";
+import type { StateLine } from "./lines.ts";
+import type { ReadFrom } from "./state-source.ts";
+import { toJson } from "./value-json.ts";
+
+/** A state as all subtasks together have it. */
+export interface LiveSummary {
+  readonly operator: string;
+  readonly state: string;
+  readonly kind: KeyedEntry["kind"];
+  /** Left out: its rows are pieces of lists. */
+  readonly rows?: number;
+  /** The subtasks that have told. */
+  readonly subtasks: number;
+}
+
+/** The states of keys that users have named. @throws RequestRefusedError when the job does not run */
+export async function listLive(
+  view: ClusterView,
+  flags: ClientFlags,
+  job: string,
+): Promise<{ readonly from: ReadFrom; readonly states: readonly LiveSummary[] }> {
+  const { plan } = await readJob(await recordsOf(view, job), job);
+  const told = await ask(view, flags, job, { kind: "list" });
+  const operators = new Map<string, OperatorPlan>(
+    plan.vertices.flatMap(({ operators }) => operators.map((operator) => [operator.id, operator] as const)),
+  );
+  const states = new Map<string, LiveSummary>();
+  for (const { operator, state, rows } of told.flatMap(({ states = [] }) => states)) {
+    const name = `${operator} ${state}`;
+    const known = states.get(name) ?? {
+      operator,
+      state,
+      kind: kindOf(operators.get(operator)!, state),
+      subtasks: 0,
+    };
+    const sum = rows === undefined ? {} : { rows: (known.rows ?? 0) + rows };
+    states.set(name, { ...known, ...sum, subtasks: known.subtasks + 1 });
+  }
+  return { from: fromOf(told), states: [...states.values()] };
+}
+
+/**
+ * What one key has now, all of it at one moment: its subtask reads it between two records.
+ * @throws RequestRefusedError when the job does not run, or has no such state; EnvironmentError when the worker of the
+ *   key does not answer
+ */
+export async function getLive(
+  view: ClusterView,
+  flags: ClientFlags,
+  job: string,
+  operator: string,
+  state: string,
+  key: Key,
+): Promise<{ readonly from: ReadFrom; readonly lines: readonly StateLine[] }> {
+  const { plan } = await readJob(await recordsOf(view, job), job);
+  const entry = chosen(catalogOf(plan, { subtasks: [] }), job, operator, state)[0]!;
+  if (!isKeyed(entry) || entry.kind === "table" || entry.kind === "timers")
+    throw new RequestRefusedError(
+      `state "${state}" of operator ${operator} is none that a key has by a name of yours, and only such are read live: leave out --live, which reads the latest checkpoint`,
+    );
+  const told = await ask(view, flags, job, { kind: "key", operator, state, key });
+  const found = told.find(({ rows }) => rows !== undefined);
+  if (found?.rows === undefined) {
+    const { id, parallelism } = plan.vertices.find(({ operators }) =>
+      operators.some((one) => one.id === operator),
+    )!;
+    const owner = `${id}/${ownerOf(keyGroupOf(key, plan.maxParallelism), parallelism, plan.maxParallelism)}`;
+    throw new EnvironmentError(
+      `subtask ${owner} of job ${job}, which has the key, does not run, or its worker does not answer: "tidemark status ${job}" tells; without --live the latest checkpoint is read`,
+    );
+  }
+  const line = { operator, state, subtask: found.subtask, key: toJson(key) };
+  const lines = found.rows.map(({ entry: name, value }) => ({
+    ...line,
+    ...(name !== undefined && { entry: toJson(decodeEntry(name)) }),
+    value: toJson(decodeEntry(value)),
+  }));
+  return { from: fromOf([found]), lines };
+}
+
+async function ask(
+  view: ClusterView,
+  flags: ClientFlags,
+  job: string,
+  look: StateLook,
+): Promise<readonly LiveSubtask[]> {
+  try {
+    const told = await ofLeader(view, job, "look", () => clientOf(view, flags).state(job, look));
+    if (told === undefined) throw unknownJob(job);
+    return told;
+  } catch (error) {
+    if (!(error instanceof MessageTooLargeError)) throw error;
+    throw new RequestRefusedError(
+      `${error.message}: what is asked for is too large to be told live; without --live it is read from the latest checkpoint`,
+      { cause: error },
+    );
+  }
+}
+
+/** Regions have generations of their own: the newest one of those that have told. */
+function fromOf(told: readonly LiveSubtask[]): ReadFrom {
+  return { kind: "live", generation: Math.max(0, ...told.map(({ generation }) => generation)) };
+}

@@ -1,0 +1,38 @@
+/** What is asked about the state of a running job, and what its workers answer: read between two records. */
+import type { SubtaskName } from "../../../machines/protocol.ts";
+import type { Key } from "../../state/descriptor.ts";
+
+/** How many rows each state has, or what one key holds in one of them. */
+export type StateLook =
+  | { readonly kind: "list" }
+  | { readonly kind: "key"; readonly operator: string; readonly state: string; readonly key: Key };
+
+/** A state of one subtask. */
+export interface LiveState {
+  readonly operator: string;
+  readonly state: string;
+  /** Left out where rows are pieces of lists. */
+  readonly rows?: number;
+}
+
+/** A row of the key that was asked for: as `encodeEntry` of state/snapshot/codec.ts makes them. */
+export interface LiveRow {
+  /** Of a map. */
+  readonly entry?: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** What one subtask answers. */
+export interface LiveSubtask {
+  readonly subtask: SubtaskName;
+  readonly generation: number;
+  /** To "list". */
+  readonly states?: readonly LiveState[];
+  /** To "key", of the subtask that has the key. */
+  readonly rows?: readonly LiveRow[];
+}
+
+/** The answer of one worker. */
+export interface LiveAnswer {
+  readonly subtasks: readonly LiveSubtask[];
+}
