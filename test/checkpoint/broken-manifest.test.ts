@@ -24,7 +24,17 @@ test("it is named with the field that is wrong, and with its own manifest back t
   const right = checkpoints.at(-1)!.manifest;
   const manifest = await readManifest(world.storage, right);
 
+  const foreign = { name: "other/i/1/checkpoint-1/words-0.0", bytes: 1, digest: "sha256:0" };
   for (const [wrong, problem] of [
+    [{ ...manifest, subtasks: [], job: "other" }, "it is the manifest of job other"],
+    [
+      changed(
+        manifest,
+        ["subtasks", 0, "channels"],
+        [{ edge: "e", from: 0, to: 0, records: 1, bytes: 1, inline: null, object: foreign, offset: 0 }],
+      ),
+      `of job words names the object "${foreign.name}", which is none of this job's`,
+    ],
     [changed(manifest, ["subtasks", 0, "states"], 7), "subtasks.0.states: expected array, found 7"],
     [changed(manifest, ["subtasks", 0, "subtask"], "words"), "subtasks.0.subtask: no name of a subtask"],
     [

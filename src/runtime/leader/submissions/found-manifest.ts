@@ -44,7 +44,10 @@ export async function findManifest(
       try {
         const manifest = await readManifest(storage, latest.manifest);
         doubt.found();
-        return { found: "manifest", manifest };
+        if (manifest.job === record.job && manifest.incarnation === record.incarnation)
+          return { found: "manifest", manifest };
+        const problem = `it is the manifest of job ${manifest.job}, incarnation ${manifest.incarnation}`;
+        return { found: "corrupt", object, problem };
       } catch (error) {
         if (error instanceof ObjectMissingError) {
           if (isProven()) return { found: "missing", object };
