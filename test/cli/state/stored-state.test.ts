@@ -9,7 +9,7 @@ const shared = new SharedServer("state");
 
 const JOB = `
 import { defineJob, fileSink, jetstreamSource, listState, mapState, operatorListState, reducingState, valueState } from "tidemark";
-export default defineJob("words", { parallelism: 2, checkpointing: { interval: "100ms" } }, (job) => {
+export default defineJob("words", { parallelism: 2, checkpointing: { interval: "200ms", retained: 50 } }, (job) => {
   const words = job.source("lines", jetstreamSource({ stream: "IN", subjects: ["in.a", "in.b"], decode: "text" }));
   const counted = words
     .keyBy((word) => (word === "7" ? 7 : word))
@@ -81,6 +81,8 @@ async function lines(...command: string[]): Promise<Record<string, unknown>[]> {
 
 test("states of a suspended job are listed, and each key is found with its type", async () => {
   const run = await counted();
+  // While it runs, too.
+  expect(await lines("state", "get", "words", "count", "count", "hello")).toMatchObject([{ value: 40 }]);
   run.kill("SIGINT");
   expect(await run.ended).toMatchObject({ code: 0 });
 
@@ -158,6 +160,8 @@ test("a savepoint is read without its job, and by its own name only", async () =
 
 test("what is not there is refused with what is near, or with the key that looks alike", async () => {
   const run = await counted();
+  run.kill("SIGINT");
+  await run.ended;
   const cases: readonly (readonly [command: readonly string[], code: number, words: string])[] = [
     [["ls", "wordz"], 4, "there is no job wordz"],
     [["get", "words", "cuont", "count", "hello"], 4, 'no operator "cuont" with state; did you mean "count"?'],
@@ -180,6 +184,4 @@ test("what is not there is refused with what is near, or with the key that looks
       expect(ended.stderr).toContain(words);
     }),
   );
-  run.kill("SIGKILL");
-  await run.ended;
 });
