@@ -20,6 +20,8 @@ const deployment = {
     planSince: 0,
     inherits: null,
     settle: false,
+    leader: "l",
+    incremental: true,
     maxParallelism: 128,
     iterations: "refuse",
   },
@@ -54,6 +56,7 @@ const MESSAGES: readonly { readonly shape: Shape<unknown>; readonly message: obj
   },
   ...[
     { type: "worker.ping" },
+    { type: "worker.state", look: { kind: "list" } },
     { type: "generation.deploy", deployment },
     { type: "generation.teardown", job: "words", region: 0, generation: FAR },
   ].map((message) => ({ shape: shapes.workerRequest, message })),

@@ -7,6 +7,7 @@ import {
   mapState,
   operatorListState,
   operatorUnionState,
+  type StateOptions,
   type Stream,
   valueState,
 } from "../../src/index.ts";
@@ -74,6 +75,23 @@ async function restored(before: Build, after: Build): Promise<unknown[]> {
   return out;
 }
 
+const versioned =
+  (options: StateOptions): Build =>
+  (items) =>
+    keyed(items).process("p", {
+      state: { seen: valueState({ n: 0 }, options) },
+      onRecord(_, { state }) {
+        state.seen.set({ n: state.seen.get().n + 1 });
+        return state.seen.get();
+      },
+    });
+
+test("values of an older version are migrated, as by a restore of the job", async () => {
+  const second = versioned({ version: "2", migrate: { "1": (n: number) => ({ n: n * 10 }) } });
+  expect(await restored(counted, second)).toEqual([{ n: 11 }]);
+  expect(await restored(second, second)).toEqual([{ n: 2 }]);
+});
+
 test("a state of the same kind goes on", async () => {
   expect(await restored(counted, counted)).toEqual([2]);
 });
@@ -103,6 +121,12 @@ test.each<[string, Build, Build, string]>([
     counted,
     (items) => keyed(items).process("p", { onRecord: ({ at }) => at }),
     'operator p has no state "seen" any more: declare it',
+  ],
+  [
+    "values of another version",
+    counted,
+    versioned({ version: "2" }),
+    'state "seen" of operator p is stored in version "1" and has version "2" now: give it migrate: { "1": (value) => ... }',
   ],
   [
     "another operator of the same name",
