@@ -9,7 +9,7 @@
  */
 import { rm } from "node:fs/promises";
 import { describeError, EnvironmentError } from "../errors.ts";
-import type { RowStore } from "../state/disk/row-store.ts";
+import type { RowStore } from "../state/disk/store/row-store.ts";
 import type { Lmdb, LmdbDatabase } from "./lmdb.ts";
 
 export class LmdbRowStore implements RowStore {

@@ -1,5 +1,5 @@
 /** The store under a disk backend in memory: for tests and the simulation, where no file is to be written. */
-import type { RowStore } from "../state/disk/row-store.ts";
+import type { RowStore } from "../state/disk/store/row-store.ts";
 
 export class MemoryRowStore implements RowStore {
   private readonly rows = new Map<string, Uint8Array>();

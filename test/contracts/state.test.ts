@@ -8,7 +8,7 @@ import { MemoryRowStore } from "../../src/memory/row-store.ts";
 import type { StateTable, TableOptions } from "../../src/state/contract.ts";
 import { DiskBackend } from "../../src/state/disk/backend.ts";
 import { RowCache, type RowCacheLimit } from "../../src/state/disk/row-cache.ts";
-import type { RowStore } from "../../src/state/disk/row-store.ts";
+import type { RowStore } from "../../src/state/disk/store/row-store.ts";
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { describeApartContract } from "./suites/state/apart.contract.ts";
 import type { OpenBackendUnderTest } from "./suites/state/backend.ts";
@@ -79,6 +79,7 @@ for (const rowsMax of [1, 100, 1_000_000]) {
   describeHandlesContract(name, openDisk);
   describeApartContract(name, openDisk);
   describeTtlContract(name, openDisk);
+  describeChangesContract(name, openDisk);
 }
 
 const lmdb = await loadLmdb();
@@ -99,3 +100,4 @@ describeListingContract("disk, by lmdb", openLmdb);
 describeHandlesContract("disk, by lmdb", openLmdb);
 describeApartContract("disk, by lmdb", openLmdb);
 describeTtlContract("disk, by lmdb", openLmdb);
+describeChangesContract("disk, by lmdb", openLmdb);

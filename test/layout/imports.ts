@@ -104,7 +104,7 @@ const RULES: readonly Rule[] = [
   { files: /^src\/(runtime|control)\//, mayImport: running },
   { files: /^src\/nats\//, mayImport: [...contracts, "@nats-io/", "node:"] },
   { files: /^src\/s3\//, mayImport: [...contracts, "@aws-sdk/client-s3", "node:"] },
-  { files: /^src\/memory\//, mayImport: [...contracts, "src/state/disk/row-store.ts", "node:"] },
+  { files: /^src\/memory\//, mayImport: [...contracts, "src/state/disk/store/row-store.ts", "node:"] },
   { files: /^src\/lmdb\//, mayImport: ["src/state/", ...words, "lmdb", "node:"] },
   { files: /^src\/connectors\/(jetstream|kv)\//, mayImport: [...connecting, "src/nats/"] },
   { files: /^src\/connectors\//, mayImport: connecting },

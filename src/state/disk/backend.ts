@@ -9,7 +9,7 @@ import type { KeyedBackendOptions } from "../contract.ts";
 import { type BackendTable, HeapBackend, type TableSurroundings } from "../heap/backend.ts";
 import { Depot } from "./depot.ts";
 import type { RowCache } from "./row-cache.ts";
-import type { RowStore } from "./row-store.ts";
+import type { RowStore } from "./store/row-store.ts";
 import { DiskTable } from "./table.ts";
 
 export class DiskBackend extends HeapBackend {

@@ -1,18 +1,19 @@
 /**
- * The walk over one table on disk at a cut: gives its rows in chunks while rows change and move.
+ * The walk over one table on disk at a cut: gives its rows, or those that have changed since a base, in chunks while
+ * rows change and move.
  *
  * Owns: which rows belong to the cut, and what they held then (DQ2, DQ3 of table.ts). Does not own: the live rows, the
  * bytes of a chunk (snapshot/chunk.ts).
  */
-import { OperatorError } from "../../errors.ts";
 import { ABSENT, type EncodedChunk, type Namespace, type SnapshotCursor } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
+import type { Removals } from "../heap/removals.ts";
 import { type ChunkGroup, encodeChunk } from "../snapshot/chunk.ts";
 import type { ColumnEncoder } from "../snapshot/columns.ts";
 import type { Row } from "./row.ts";
 import { ORDER_END } from "./row-order.ts";
-import { lookClosely } from "./row-value.ts";
 import type { Shelf } from "./shelf.ts";
+import { lookClosely, storing } from "./store/row-value.ts";
 
 /** A chunk is cut so that it has about this size and takes well under a millisecond. */
 const CHUNK_BYTES = 32_768;
@@ -20,12 +21,16 @@ const CHUNK_ENTRIES_MIN = 16;
 const CHUNK_ENTRIES_FIRST = 256;
 const CHUNK_ENTRIES_MAX = 512;
 
-interface DiskCursorOptions {
+export interface DiskCursorOptions {
   readonly operator: string;
   readonly state: string;
   readonly firstKeyGroup: number;
   readonly groups: number;
   readonly cut: number;
+  /** The cut since which what is given has changed; undefined: all rows are given. */
+  readonly base: number | undefined;
+  /** The removals of each group, of which the cut has the first so many. */
+  readonly removals: readonly { readonly removals: Removals; readonly count: number }[];
   readonly columns: ColumnEncoder;
   /** The shelves that a group has now. */
   readonly shelvesOf: (group: number) => readonly Shelf[];
@@ -42,15 +47,32 @@ interface KeptRow {
   readonly isPlain: boolean;
 }
 
-interface Collected {
-  readonly groups: ChunkGroup[];
-  readonly keys: Key[];
-  readonly namespaces: Namespace[];
-  readonly values: unknown[];
+/** The rows of the next chunk. */
+class Collected {
+  readonly groups: ChunkGroup[] = [];
+  readonly keys: (Key | undefined)[] = [];
+  readonly namespaces: Namespace[] = [];
+  readonly values: unknown[] = [];
+  readonly deleted = new Set<number>();
+
+  add(key: Key, namespace: Namespace, value: unknown): void {
+    this.keys.push(key);
+    this.namespaces.push(namespace);
+    this.values.push(value);
+  }
+
+  /** What was added behind the first `before` rows is of this key group. */
+  close(keyGroup: number, before: number): void {
+    const entries = this.keys.length - before;
+    const last = this.groups[this.groups.length - 1];
+    if (entries === 0) return;
+    if (last?.keyGroup !== keyGroup) this.groups.push({ keyGroup, entries });
+    else this.groups[this.groups.length - 1] = { keyGroup, entries: last.entries + entries };
+  }
 }
 
 export class DiskCursor implements SnapshotCursor {
-  readonly base = undefined;
+  readonly base: number | undefined;
   /** The rows that it has given, and their size. */
   entries = 0;
   bytes = 0;
@@ -58,8 +80,11 @@ export class DiskCursor implements SnapshotCursor {
   private readonly kept = new Map<Shelf, KeptRow[]>();
   /** Shelves that were dropped since the cut. */
   private readonly dropped = new Set<Shelf>();
+  private collected = new Collected();
   private open = true;
   private group = 0;
+  /** The next of the group's removals. */
+  private removal = 0;
   /** Those of the current group at the cut; undefined until its walk has begun. */
   private shelves: readonly Shelf[] | undefined = undefined;
   /** The next one of them, and the next place there. */
@@ -69,11 +94,12 @@ export class DiskCursor implements SnapshotCursor {
 
   constructor(options: DiskCursorOptions) {
     this.options = options;
+    this.base = options.base;
   }
 
   /** The row is about to change. */
   keep(shelf: Shelf, { key, namespace, value, order, changed, isPlain }: Row): void {
-    if (changed >= this.options.cut || value === ABSENT || !this.needs(shelf, order >>> 0)) return;
+    if (!this.isOfCut(changed) || value === ABSENT || !this.needs(shelf, order >>> 0)) return;
     const rows = this.kept.get(shelf);
     const row = { key, namespace: namespace ?? shelf.namespace, value, isPlain };
     if (rows === undefined) this.kept.set(shelf, [row]);
@@ -88,17 +114,23 @@ export class DiskCursor implements SnapshotCursor {
   }
 
   seek(): boolean {
-    return false;
+    if (!this.open || this.base === undefined || this.collected.keys.length > 0 || this.isAtEnd) return false;
+    this.step();
+    return this.collected.keys.length === 0 && !this.isAtEnd;
   }
 
   next(): EncodedChunk | undefined {
     if (!this.open) return undefined;
-    const collected = this.collect();
+    const { collected } = this;
+    while (!this.isAtEnd && collected.keys.length < this.entriesMax) {
+      if (!this.step() && collected.keys.length > 0) break;
+    }
     if (collected.keys.length === 0) {
       this.close();
       return undefined;
     }
     const chunk = this.storing(() => encodeChunk(collected, this.options.columns));
+    this.collected = new Collected();
     this.entries += chunk.entries;
     this.bytes += chunk.bytes.byteLength;
     const entriesWanted = Math.floor((CHUNK_BYTES * chunk.entries) / chunk.bytes.byteLength);
@@ -108,6 +140,10 @@ export class DiskCursor implements SnapshotCursor {
 
   cancel(): void {
     this.close();
+  }
+
+  private get isAtEnd(): boolean {
+    return this.group >= this.options.groups;
   }
 
   private close(): void {
@@ -120,6 +156,11 @@ export class DiskCursor implements SnapshotCursor {
     this.options.closed(this);
   }
 
+  /** Whether a row that has last changed then is to be given as it is, or was. */
+  private isOfCut(changed: number): boolean {
+    return changed < this.options.cut && changed >= (this.base ?? 0);
+  }
+
   /** Whether the row at this place of the shelf is still to be given. */
   private needs(shelf: Shelf, order: number): boolean {
     if (shelf.bornAt >= this.options.cut || shelf.group < this.group) return false;
@@ -128,101 +169,109 @@ export class DiskCursor implements SnapshotCursor {
     return index > this.index || (index === this.index && order >= this.order);
   }
 
-  /** Whole groups while they fit, or as much of one as fits (CH2 of chunk.ts). */
-  private collect(): Collected {
-    const { groups, firstKeyGroup } = this.options;
-    const collected: Collected = { groups: [], keys: [], namespaces: [], values: [] };
-    const { keys } = collected;
-    for (; this.group < groups; this.group++) {
-      const begun = this.shelves !== undefined;
-      if (!begun && !this.begin(keys.length)) break;
-      const before = keys.length;
-      this.collectGroup(this.shelves!, collected);
-      const entries = keys.length - before;
-      if (entries > 0) collected.groups.push({ keyGroup: firstKeyGroup + this.group, entries });
-      if (this.index < this.shelves!.length) break;
-      this.shelves = undefined;
-      this.index = 0;
-      if (begun && entries > 0) {
-        this.group++;
-        break;
-      }
-    }
-    return collected;
+  /** Collects some rows, if there are any where it looks. false: a chunk ends here (CH2 of chunk.ts). */
+  private step(): boolean {
+    const { collected } = this;
+    const before = collected.keys.length;
+    const begun = this.shelves !== undefined;
+    if (!begun && !this.begin(before)) return false;
+    const shelves = this.shelves!;
+    if (!this.collectRemovals()) this.collectRows(shelves);
+    collected.close(this.options.firstKeyGroup + this.group, before);
+    if (this.hasRemovals || this.index < shelves.length) return true;
+    this.shelves = undefined;
+    this.index = 0;
+    this.removal = 0;
+    this.group++;
+    // What began in another chunk ends one.
+    return this.base !== undefined || this.isWhole;
   }
+
+  /** The current chunk began with the key group that it is at. */
+  private isWhole = true;
 
   /** Begins with the current group. false: it does not fit beside so many rows. */
   private begin(rows: number): boolean {
-    const { shelvesOf, cut } = this.options;
+    const { shelvesOf, cut, removals } = this.options;
     const shelves = [...shelvesOf(this.group), ...this.dropped].filter(
       ({ group, bornAt }) => group === this.group && bornAt < cut,
     );
-    const most = shelves.reduce((sum, shelf) => sum + shelf.most + (this.kept.get(shelf)?.length ?? 0), 0);
-    if (rows > 0 && rows + most > this.entriesMax) return false;
+    if (this.base === undefined) {
+      const most = shelves.reduce((sum, shelf) => sum + shelf.most + (this.kept.get(shelf)?.length ?? 0), 0);
+      if (rows > 0 && rows + most > this.entriesMax) return false;
+      this.isWhole = rows + most <= this.entriesMax;
+      this.removal = removals[this.group]!.count;
+    } else this.removal = removals[this.group]!.removals.firstSince(this.base);
     this.shelves = shelves;
     return true;
   }
 
-  private collectGroup(shelves: readonly Shelf[], collected: Collected): void {
-    while (this.index < shelves.length && collected.keys.length < this.entriesMax) {
-      const shelf = shelves[this.index]!;
-      if (this.order < ORDER_END) this.collectPart(shelf, collected);
-      if (this.order < ORDER_END || !this.collectKept(shelf, collected)) continue;
-      this.index++;
-      this.order = 0;
-      if (this.dropped.delete(shelf)) this.options.passed(shelf);
-    }
+  private get hasRemovals(): boolean {
+    return this.shelves !== undefined && this.removal < this.options.removals[this.group]!.count;
   }
 
-  private collectPart(shelf: Shelf, collected: Collected): void {
-    const { cut } = this.options;
-    const { keys, namespaces, values } = collected;
-    const wanted = Math.max(CHUNK_ENTRIES_MIN, this.entriesMax - keys.length);
+  /** They come in front of the rows of their group. false: there are none. */
+  private collectRemovals(): boolean {
+    if (!this.hasRemovals) return false;
+    const { removals, count } = this.options.removals[this.group]!;
+    const { keys, namespaces, deleted } = this.collected;
+    for (; this.removal < count && keys.length < this.entriesMax; this.removal++) {
+      deleted.add(keys.length);
+      keys.push(removals.keys[this.removal]);
+      namespaces.push(removals.namespaces[this.removal]);
+    }
+    return true;
+  }
+
+  /** Those of one part of a shelf. */
+  private collectRows(shelves: readonly Shelf[]): void {
+    const shelf = shelves[this.index];
+    if (shelf === undefined) return;
+    if (this.order < ORDER_END) this.collectPart(shelf);
+    if (this.order < ORDER_END || !this.collectKept(shelf)) return;
+    this.index++;
+    this.order = 0;
+    if (this.dropped.delete(shelf)) this.options.passed(shelf);
+  }
+
+  private collectPart(shelf: Shelf): void {
+    const { collected, base = 0 } = this;
+    if (shelf.changedAt < base) {
+      this.order = ORDER_END;
+      return;
+    }
+    const wanted = Math.max(CHUNK_ENTRIES_MIN, this.entriesMax - collected.keys.length);
     const to = shelf.endOfPart(this.order, wanted);
     for (const row of shelf.cachedIn(this.order, to)) {
-      if (row.changed >= cut || row.value === ABSENT) continue;
+      if (!this.isOfCut(row.changed) || row.value === ABSENT) continue;
       if (!row.isPlain) this.storing(() => lookClosely(row.key, row.value));
       row.isPlain = true;
-      keys.push(row.key);
-      namespaces.push(row.namespace ?? shelf.namespace);
-      values.push(row.value);
+      collected.add(row.key, row.namespace ?? shelf.namespace, row.value);
     }
-    const isOfCut = (changed: number): boolean => changed < cut;
-    shelf.storedIn(this.order, to, isOfCut, ({ key, namespace, value }) => {
-      keys.push(key);
-      namespaces.push(namespace ?? shelf.namespace);
-      values.push(value);
-    });
+    if (shelf.hasWritten(this.order, to, base)) {
+      const isOfCut = (changed: number): boolean => this.isOfCut(changed);
+      shelf.storedIn(this.order, to, isOfCut, ({ key, namespace, value }) =>
+        collected.add(key, namespace ?? shelf.namespace, value),
+      );
+    }
     this.order = to;
   }
 
   /** true: there are no more of the shelf. */
-  private collectKept(shelf: Shelf, { keys, namespaces, values }: Collected): boolean {
+  private collectKept(shelf: Shelf): boolean {
     const rows = this.kept.get(shelf);
     if (rows === undefined) return true;
-    while (rows.length > 0 && keys.length < this.entriesMax) {
+    while (rows.length > 0 && this.collected.keys.length < this.entriesMax) {
       const { key, namespace, value, isPlain } = rows.pop()!;
       if (!isPlain) this.storing(() => lookClosely(key, value));
-      keys.push(key);
-      namespaces.push(namespace);
-      values.push(value);
+      this.collected.add(key, namespace, value);
     }
     if (rows.length > 0) return false;
     this.kept.delete(shelf);
     return true;
   }
 
-  /** What `act` refuses is a value of the operator's. */
   private storing<T>(act: () => T): T {
-    try {
-      return act();
-    } catch (error) {
-      const { operator, state } = this.options;
-      const why = error instanceof Error ? `: ${error.message}` : "";
-      throw new OperatorError(
-        operator,
-        new Error(`state "${state}" holds a value that cannot be stored${why}`, { cause: error }),
-      );
-    }
+    return storing(this.options.operator, this.options.state, act);
   }
 }

@@ -7,11 +7,11 @@
 import { ABSENT } from "../contract.ts";
 import type { Row } from "./row.ts";
 import type { CachedTable, RowCache } from "./row-cache.ts";
-import { RowKeyWriter } from "./row-key.ts";
 import { ORDER_END } from "./row-order.ts";
-import type { RowStore } from "./row-store.ts";
-import { lookClosely, RowValueWriter } from "./row-value.ts";
 import { Shelf } from "./shelf.ts";
+import { RowKeyWriter } from "./store/row-key.ts";
+import type { RowStore } from "./store/row-store.ts";
+import { lookClosely, RowValueWriter } from "./store/row-value.ts";
 
 /** Rows of dropped shelves that are removed each time that others are written. */
 const REMOVED_AT_A_TIME = 64;
@@ -64,6 +64,7 @@ export class Depot {
         }
         store.put(address, values.write(row.changed, key, value, keys.longNames));
         if (!row.isStored) shelf.stored++;
+        shelf.written(row);
         row.isStored = true;
         row.isDirty = false;
       }

@@ -14,6 +14,8 @@ export class Row {
   next: Row | undefined = undefined;
   /** The number of the cut since which it has been changed. */
   changed: number;
+  /** The number of the cut since which it is there; -1: it has come out of the store, and that is not known. */
+  bornAt: number;
   /** The store has a row of this name. */
   isStored: boolean;
   /** What the store has is older. */
@@ -36,6 +38,7 @@ export class Row {
     this.namespace = namespace;
     this.value = value;
     this.changed = changed;
+    this.bornAt = isStored ? -1 : changed;
     this.isStored = isStored;
     this.isDirty = !isStored;
     this.isPlain = isStored;

@@ -13,13 +13,14 @@
 import { ABSENT, type Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { Row } from "./row.ts";
-import type { RowKeyWriter } from "./row-key.ts";
-import { orderInKey } from "./row-key.ts";
 import { compareRows, ORDER_END } from "./row-order.ts";
-import type { RowStore } from "./row-store.ts";
-import { changedIn, namesOf, valueIn } from "./row-value.ts";
+import type { RowKeyWriter } from "./store/row-key.ts";
+import { orderInKey } from "./store/row-key.ts";
+import type { RowStore } from "./store/row-store.ts";
+import { changedIn, namesOf, valueIn } from "./store/row-value.ts";
 
 const ROWS_AT_A_TIME = 128;
+const PARTS_BITS = 6;
 const BUCKETS_MIN_BITS = 2;
 const BUCKETS_MAX_BITS = 22;
 /** A bucket holds so many rows on average, or less: each further one is memory to wait for. */
@@ -52,8 +53,10 @@ export class Shelf {
   stored = 0;
   /** How many open cursors read it that was removed as a whole; undefined: it was not. */
   readers: number | undefined = undefined;
-  /** Another number after each change of a row. */
-  changes = 0;
+  /** The number of the cut since which it has been changed. */
+  changedAt: number;
+  /** The same of what was written into the store, by parts of the shelf. */
+  private readonly writtenAt = new Int32Array(1 << PARTS_BITS).fill(-1);
   private readonly store: RowStore;
   private readonly keys: RowKeyWriter;
   private buckets: (Row | undefined)[] = new Array(1 << BUCKETS_MIN_BITS).fill(undefined);
@@ -73,6 +76,7 @@ export class Shelf {
     this.group = place.group;
     this.namespace = place.namespace;
     this.bornAt = place.bornAt;
+    this.changedAt = place.bornAt;
     this.store = store;
     this.keys = keys;
   }
@@ -160,6 +164,21 @@ export class Shelf {
       }
     }
     return rows;
+  }
+
+  /** The row is written into the store. */
+  written({ order, changed }: Row): void {
+    const part = order >>> (32 - PARTS_BITS);
+    if (this.writtenAt[part]! < changed) this.writtenAt[part] = changed;
+  }
+
+  /** Whether the store may have a row from one place to another that has changed since the cut. */
+  hasWritten(from: number, to: number, since: number): boolean {
+    const last = (to - 1) >>> (32 - PARTS_BITS);
+    for (let part = from >>> (32 - PARTS_BITS); part <= last; part++) {
+      if (this.writtenAt[part]! >= since) return true;
+    }
+    return false;
   }
 
   /**

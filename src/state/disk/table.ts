@@ -10,7 +10,7 @@
  *   what it kept, wherever rows move meanwhile, and holds no reading of the store open between two steps.
  * - DQ3 A shelf that is dropped as a whole stays as it was for the cursors that have to read it.
  */
-import { invariant, OperatorError, ValueRefusedError } from "../../errors.ts";
+import { invariant } from "../../errors.ts";
 import {
   ABSENT,
   type Namespace,
@@ -30,13 +30,14 @@ import { hashOf } from "../key-groups.ts";
 import { ChunkRestorer } from "../snapshot/chunk-restorer.ts";
 import { ColumnEncoder } from "../snapshot/columns.ts";
 import { ownKey, ownString } from "../snapshot/own-key.ts";
-import { DiskCursor } from "./cursor.ts";
+import { Cuts } from "./cuts.ts";
 import type { Depot } from "./depot.ts";
 import { Row } from "./row.ts";
 import type { CachedTable } from "./row-cache.ts";
 import { ORDER_END, orderOf } from "./row-order.ts";
 import type { FoundRow, Shelf } from "./shelf.ts";
 import { type Rack, Shelves } from "./shelves.ts";
+import { storing } from "./store/row-value.ts";
 
 /** No key has this turn. */
 const NO_TURN = 0;
@@ -56,8 +57,8 @@ export class DiskTable implements BackendTable, CachedTable {
   private readonly index: NamespaceIndex | undefined;
   private readonly shelves: Shelves;
   private readonly groups: number;
-  /** The cursors of the cuts that are open. */
-  private cursors: readonly DiskCursor[] = [];
+  private readonly firstGroup: number;
+  private readonly cuts: Cuts;
   private namespace: Namespace = undefined;
   private rack: Rack;
   /** The namespace as it stands with a row: undefined where namespaces lie apart. */
@@ -74,11 +75,13 @@ export class DiskTable implements BackendTable, CachedTable {
     this.surroundings = surroundings;
     this.depot = depot;
     this.current = surroundings.current;
-    const { keyGroups, listsNamespaces, namespacesApart } = surroundings;
+    const { keyGroups, listsNamespaces, namespacesApart, keepsChanges } = surroundings;
+    this.firstGroup = keyGroups.first;
     this.groups = keyGroups.last - keyGroups.first + 1;
     this.shelves = new Shelves(this.groups, namespacesApart);
     this.rack = this.shelves.of(undefined);
     this.index = listsNamespaces ? new NamespaceIndex() : undefined;
+    this.cuts = new Cuts({ groups: this.groups, keepsChanges, rowCount: () => this.rowCount });
   }
 
   get isInUse(): boolean {
@@ -128,7 +131,11 @@ export class DiskTable implements BackendTable, CachedTable {
     if (this.turn !== this.current.turn) this.lookUp();
     const { held } = this;
     if (held === undefined || held.value === ABSENT) return;
-    this.removeRow(this.rack.shelves[this.current.group]!, held);
+    const { group } = this.current;
+    if (held.bornAt !== this.cut) {
+      this.cuts.tellRemoval(group, held.key, held.namespace ?? this.rack.namespace, this.cut);
+    }
+    this.removeRow(this.rack.shelves[group]!, held);
     this.count(-1);
     if (!held.isStored) this.held = undefined;
     if (this.rack.live === 0) this.forgetRack();
@@ -160,6 +167,9 @@ export class DiskTable implements BackendTable, CachedTable {
     if (shelf === undefined) return;
     this.rack.shelves[group] = undefined;
     this.rack.live -= shelf.live;
+    if (shelf.bornAt !== this.cut && shelf.live > 0) {
+      this.cuts.tellRemoval(group, undefined, shelf.namespace, this.cut);
+    }
     this.dropShelf(shelf);
     this.forgetTurn();
     if (this.rack.live === 0) this.forgetRack();
@@ -188,29 +198,27 @@ export class DiskTable implements BackendTable, CachedTable {
     }
   }
 
-  /** All rows, whatever the caller has. */
-  snapshot(): SnapshotCursor {
+  /** `base`: gives only what has changed since that cut, if that is known. */
+  snapshot(base?: number): SnapshotCursor {
     const { operator, name } = this.surroundings;
-    const cursor = new DiskCursor({
+    const walk = {
       operator,
       state: name,
       firstKeyGroup: this.firstGroup,
       groups: this.groups,
       cut: ++this.cut,
       columns: this.columns,
-      shelvesOf: (group) => this.shelves.ofGroup(group),
-      passed: (shelf) => this.passed(shelf),
-      closed: (closed) => {
-        if (closed.entries > 0) this.bytesPerRow = closed.bytes / closed.entries;
-        this.cursors = this.cursors.filter((one) => one !== closed);
-      },
+      shelvesOf: (group: number) => this.shelves.ofGroup(group),
+      passed: (shelf: Shelf) => this.passed(shelf),
+    };
+    return this.cuts.open(walk, base, (closed) => {
+      if (closed.entries > 0 && closed.base === undefined) this.bytesPerRow = closed.bytes / closed.entries;
     });
-    this.cursors = [...this.cursors, cursor];
-    return cursor;
   }
 
   restored(): void {
     this.cut = RESTORED_CUT;
+    this.cuts.restored(RESTORED_CUT);
   }
 
   restorer(source: SnapshotBytes): StateRestorer {
@@ -238,24 +246,12 @@ export class DiskTable implements BackendTable, CachedTable {
 
   /** The rows go with the backend's depot. */
   close(): void {
-    for (const cursor of this.cursors) cursor.cancel();
+    this.cuts.close();
   }
 
   writeOut(shelf: Shelf, rows: readonly Row[]): void {
-    try {
-      this.depot.write(shelf, rows);
-    } catch (error) {
-      if (!(error instanceof ValueRefusedError)) throw error;
-      const { operator, name } = this.surroundings;
-      throw new OperatorError(
-        operator,
-        new Error(`state "${name}" holds a value that cannot be stored: ${error.message}`, { cause: error }),
-      );
-    }
-  }
-
-  private get firstGroup(): number {
-    return this.surroundings.keyGroups.first;
+    const { operator, name } = this.surroundings;
+    storing(operator, name, () => this.depot.write(shelf, rows));
   }
 
   private append(value: unknown): void {
@@ -273,6 +269,7 @@ export class DiskTable implements BackendTable, CachedTable {
     const row = new Row(order, ownKey(key), keptNamespace, value, this.cut, false);
     shelf.add(row);
     shelf.live++;
+    shelf.changedAt = this.cut;
     this.index?.add(row.key, row.namespace);
     return row;
   }
@@ -291,8 +288,11 @@ export class DiskTable implements BackendTable, CachedTable {
     const { held, rack, index } = this;
     rack.shelves[this.current.group]!.live += rows;
     rack.live += rows;
-    if (rows === 1) index?.add(held!.key, held!.namespace);
-    else index?.remove(held!.key, held!.namespace);
+    if (rows === 1) {
+      index?.add(held!.key, held!.namespace);
+      // That it was removed has been told.
+      held!.bornAt = this.cut;
+    } else index?.remove(held!.key, held!.namespace);
   }
 
   /** Counts nothing. */
@@ -307,9 +307,9 @@ export class DiskTable implements BackendTable, CachedTable {
   }
 
   private keepOldOf(shelf: Shelf, row: Row): void {
-    const { cursors } = this;
-    for (let i = 0; i < cursors.length; i++) cursors[i]!.keep(shelf, row);
+    this.cuts.keep(shelf, row);
     row.changed = this.cut;
+    shelf.changedAt = this.cut;
   }
 
   private restoreRow(group: number, key: Key, given: Namespace, value: unknown): void {
@@ -385,8 +385,7 @@ export class DiskTable implements BackendTable, CachedTable {
 
   private dropShelf(shelf: Shelf): void {
     this.changes++;
-    shelf.readers = 0;
-    for (const cursor of this.cursors) if (cursor.keepShelf(shelf)) shelf.readers++;
+    shelf.readers = this.cuts.keepShelf(shelf);
     if (shelf.readers === 0) this.depot.discard(shelf);
   }
 

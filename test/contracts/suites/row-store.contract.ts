@@ -1,7 +1,7 @@
-/** What every store under a disk backend does (`src/state/disk/row-store.ts`). */
+/** What every store under a disk backend does (`src/state/disk/store/row-store.ts`). */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { RowStore } from "../../../src/state/disk/row-store.ts";
+import type { RowStore } from "../../../src/state/disk/store/row-store.ts";
 
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 3 });
 const steps = fc.array(

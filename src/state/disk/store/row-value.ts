@@ -4,11 +4,12 @@
  * Layout, little endian: u32 number of the cut since which it has been changed | u8 kind | if the names are too long
  * for the address: u32 bytes, names | value. A number is an f64; another value is an array of it by snapshot/codec.ts.
  */
-import { decodeSealed } from "../../formats/codec.ts";
-import type { Key } from "../descriptor.ts";
-import { isCarried, refuseValue } from "../plain-value.ts";
-import { nameOfValue } from "../snapshot/chunk.ts";
-import { encodePlain } from "../snapshot/codec.ts";
+import { OperatorError, ValueRefusedError } from "../../../errors.ts";
+import { decodeSealed } from "../../../formats/codec.ts";
+import type { Key } from "../../descriptor.ts";
+import { isCarried, refuseValue } from "../../plain-value.ts";
+import { nameOfValue } from "../../snapshot/chunk.ts";
+import { encodePlain } from "../../snapshot/codec.ts";
 import { isDigest, namesIn, PREFIX_BYTES, type RowName } from "./row-key.ts";
 
 const HEADER_BYTES = 5;
@@ -56,6 +57,22 @@ export class RowValueWriter {
 export function lookClosely(key: Key, value: unknown): void {
   if (typeof value !== "number" && typeof value !== "string" && !isCarried(value)) {
     refuseValue(value, nameOfValue(key));
+  }
+}
+
+/**
+ * What `act` refuses is a value of the operator's.
+ * @throws OperatorError
+ */
+export function storing<T>(operator: string, state: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof ValueRefusedError)) throw error;
+    throw new OperatorError(
+      operator,
+      new Error(`state "${state}" holds a value that cannot be stored: ${error.message}`, { cause: error }),
+    );
   }
 }
 

@@ -7,8 +7,8 @@
  * in front of the value (row-value.ts).
  */
 import { createHash } from "node:crypto";
-import type { Namespace } from "../contract.ts";
-import type { Key } from "../descriptor.ts";
+import type { Namespace } from "../../contract.ts";
+import type { Key } from "../../descriptor.ts";
 
 export const PREFIX_BYTES = 8;
 /** The most that a store has to take, whatever its own limit is. */
