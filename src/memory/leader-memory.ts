@@ -151,9 +151,8 @@ export class LeaderMemory implements CheckpointStorage {
   /** @param name of an object, or its beginning: it tells the job */
   async #ask(name: string, request: MemoryRequest, body?: Uint8Array): Promise<Framed<MemoryAnswer>> {
     const message = encodeFramed(request, body);
-    const leaders = this.leader === undefined ? await this.#options.find(name.split("/")[0]!) : [this.leader];
     let failure: unknown = new NoRespondersError("no coordinator leads");
-    for (const leader of leaders) {
+    for await (const leader of this.#leaders(name, request)) {
       try {
         return await this.#askOne(this.#options.subjectOf(leader), message);
       } catch (error) {
@@ -163,6 +162,12 @@ export class LeaderMemory implements CheckpointStorage {
     }
     const reason = `the leader, in whose memory checkpoints are, does not answer: ${describeError(failure)}`;
     throw new StorageStalledError(`"${name}" in ${this.description}: ${reason}`, { cause: failure, reason });
+  }
+
+  /** What a later leader deploys may be so large that it lies in its memory: a get asks further. */
+  async *#leaders(name: string, { type }: MemoryRequest): AsyncGenerator<string> {
+    if (this.leader !== undefined) yield this.leader;
+    if (this.leader === undefined || type === "get") yield* await this.#options.find(name.split("/")[0]!);
   }
 
   async #askOne(subject: string, message: Uint8Array): Promise<Framed<MemoryAnswer>> {

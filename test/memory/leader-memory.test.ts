@@ -101,6 +101,16 @@ test("a leader that is gone is a stall, with the reason; the next that may lead 
   expect((error as StorageStalledError).reason).toContain("the leader, in whose memory checkpoints are");
 });
 
+test("what a later leader has is found when the one that has deployed is gone, and nothing is put there", async () => {
+  const { storage, storages, of } = world({ leaders: ["a", "b"] });
+  storage.leader = "a";
+  const handle = await of("b").put("job/message", [bytes("a large deployment")]);
+  storages.get("a")!.service.close();
+  expect(same(await storage.get(handle), bytes("a large deployment"))).toBe(true);
+  await expect(storage.put("job/x", [bytes("x")])).rejects.toThrow(StorageStalledError);
+  expect(names(await listed(of("b").list("")))).toEqual(["job/message"]);
+});
+
 test("what is larger than a state may be is refused with its whole size, and nothing of it stays", async () => {
   const { storage, of } = world({ stateBytesMax: MIB });
   const error = await rejection(storage.put("job/large", [noise(2 * MIB, 1), noise(MIB, 2)]));
