@@ -181,6 +181,11 @@ export function addConfigOptions(command: Command): Command {
       ),
     )
     .option(
+      "--operator <id=n>",
+      "subtasks of one operator, repeatable (overrides the job file)",
+      operatorNumber,
+    )
+    .option(
       "-c, --config <key=value>",
       `any option of the job, repeatable; "tidemark config print" lists them`,
       (pair: string, all: readonly string[]) => [...all, pair],
@@ -188,8 +193,21 @@ export function addConfigOptions(command: Command): Command {
     );
 }
 
+/** The numbers of subtasks that `--operator ID=N` has named. */
+export type OperatorNumbers = Readonly<Record<string, number>>;
+
+const PARALLELISM_MAX = 32_768;
+
+/** Collects `ID=N`. */
+export function operatorNumber(text: string, before: OperatorNumbers = {}): OperatorNumbers {
+  const at = text.lastIndexOf("=");
+  if (at <= 0) throw new InvalidArgumentError('It must be ID=N, such as "count=3".');
+  return { ...before, [text.slice(0, at)]: wholeNumber(1, PARALLELISM_MAX)(text.slice(at + 1)) };
+}
+
 export interface ConfigFlags {
   readonly parallelism?: number;
+  readonly operator?: OperatorNumbers;
   readonly config: readonly string[];
 }
 
@@ -208,6 +226,7 @@ export function overridesOf(flags: StorageFlags & Partial<ConfigFlags>): ConfigO
     flags: {
       ...values,
       "--parallelism": flags.parallelism,
+      "--operator": flags.operator,
       "--checkpoint-dir": flags.checkpointDir || undefined,
       "--storage": flags.storage || undefined,
     },
@@ -219,6 +238,7 @@ export function configArguments(flags: ConfigFlags): string[] {
   return [
     ...flags.config.flatMap((pair) => ["--config", pair]),
     ...(flags.parallelism === undefined ? [] : ["--parallelism", String(flags.parallelism)]),
+    ...Object.entries(flags.operator ?? {}).flatMap(([id, n]) => ["--operator", `${id}=${n}`]),
   ];
 }
 

@@ -18,6 +18,8 @@ import { type EffectiveOption, Settings } from "./settings.ts";
 export interface JobConfig {
   readonly parallelism: number;
   readonly maxParallelism: number;
+  /** The user has said it: state with another number is refused, rather than its number taken. */
+  readonly fixesMaxParallelism: boolean;
   /** The subtasks of single operators, whatever their own code says. */
   readonly operators: { readonly [operator: string]: number };
   readonly checkpointing: CheckpointingSettings;
@@ -68,7 +70,8 @@ export function resolveJobConfig(
   const config: JobConfig = {
     parallelism: settings.get("parallelism"),
     maxParallelism: settings.get("maxParallelism"),
-    operators: {},
+    fixesMaxParallelism: settings.isSet("maxParallelism"),
+    operators: settings.get("operatorParallelism"),
     checkpointing,
     restart: restartOf(settings, checkpointing.intervalMs, repeats),
     heartbeat: {

@@ -42,6 +42,7 @@ export type Layer = ReadonlyMap<OptionKey, Setting>;
 /** Flags that are options of the job under a name of their own. */
 const flagNames: ReadonlyMap<string, OptionKey> = new Map([
   ["--parallelism", "parallelism"],
+  ["--operator", "operatorParallelism"],
   ["--checkpoint-dir", "checkpointing.directory"],
   ["--storage", "checkpointing.storage"],
 ]);

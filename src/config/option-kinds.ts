@@ -57,6 +57,39 @@ export const truth: Kind<boolean> = {
   format: String,
 };
 
+const NUMBER_MAX = 32_768;
+
+/** A number for each of some ids: `{ count: 3 }`, or "count=3, lines=1" where only text can be written. */
+export const numbersById: Kind<Readonly<Record<string, number>>> = {
+  check: z.unknown().transform((value, context) => {
+    const pairs = typeof value === "string" ? pairsIn(value) : Object.entries(value ?? {});
+    const isNumber = (n: unknown) => Number.isInteger(n) && Number(n) >= 1 && Number(n) <= NUMBER_MAX;
+    if (!Array.isArray(value) && pairs.every(([id, n]) => id !== "" && isNumber(n)))
+      return Object.fromEntries(pairs) as Record<string, number>;
+    context.addIssue({
+      code: "custom",
+      message: `must be ID=N, or several of them with commas, with whole numbers from 1 to ${NUMBER_MAX}, got ${show(value)}`,
+    });
+    return z.NEVER;
+  }),
+  limits: `ID=N, …; N from 1 to ${NUMBER_MAX}`,
+  format: (numbers) =>
+    Object.entries(numbers)
+      .map(([id, n]) => `${id}=${n}`)
+      .join(", ") || "none",
+};
+
+function pairsIn(text: string): [string, number][] {
+  if (text.trim() === "none") return [];
+  return text
+    .split(",")
+    .filter((pair) => pair.trim() !== "")
+    .map((pair) => {
+      const at = pair.lastIndexOf("=");
+      return [pair.slice(0, Math.max(at, 0)).trim(), Number(pair.slice(at + 1))];
+    });
+}
+
 /** A kind of which only one value is built yet; the others are refused. */
 export function onlyYet<T extends boolean | string>(kind: Kind<T>, only: T, because: string): Kind<T> {
   return {

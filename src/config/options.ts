@@ -11,6 +11,7 @@ import {
   fraction,
   httpUrl,
   minusOneIsZero,
+  numbersById,
   oneOf,
   onlyYet,
   option,
@@ -32,6 +33,11 @@ export interface JobOptions {
   readonly parallelism?: number | undefined;
   /** Number of key groups; fixed for the life of the job's state. Default 128, limit 1 to 32768. */
   readonly maxParallelism?: number | undefined;
+  /**
+   * Subtasks of single operators by their ids, whatever their own code says: `{ count: 3 }`, in a file or as a flag
+   * "count=3, lines=1". Default none, limit 1 to `maxParallelism`.
+   */
+  readonly operatorParallelism?: Readonly<Record<string, number>> | undefined;
   /** When and how checkpoints are taken, and where they are kept. Default: only those that the job's end needs. */
   readonly checkpointing?: CheckpointingOptions | undefined;
   /** What happens after a failure. Default "exponential-delay". */
@@ -270,6 +276,7 @@ const COUNT_MAX = 2_147_483_647;
 export const jobOptions = {
   parallelism: option(whole(1, 32_768), 1),
   maxParallelism: option(whole(1, 32_768), 128),
+  operatorParallelism: option(numbersById, {}),
   "checkpointing.mode": option(oneOf(["exactly-once", "at-least-once"]), "exactly-once"),
   "checkpointing.interval": option(orNone("off", duration(10, YEAR)), null),
   "checkpointing.timeout": option(duration(10, YEAR), 10 * MINUTE),

@@ -46,6 +46,8 @@ export interface JobSubmission {
   readonly restart: RestartStrategy;
   readonly heartbeat: HeartbeatConfig;
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
+  /** false: it takes the number of key groups of the state that it goes on with. */
+  readonly fixesMaxParallelism: boolean;
   /** Description of the checkpoint storage that the job asks for; null: whichever the coordinator has. */
   readonly storage: string | null;
 }

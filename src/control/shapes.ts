@@ -36,7 +36,11 @@ import type { LiveAnswer, LiveSubtask, StateLook } from "./requests/live-state.t
 import type { PlanAnswer } from "./requests/rescale.ts";
 
 const fileName = text.regex(/^\w[\w.-]*$/, "no name of a file");
-const submission: z.ZodType<JobSubmission> = z.object({ ...jobParts, storage: nullable.text });
+const submission: z.ZodType<JobSubmission> = z.object({
+  ...jobParts,
+  fixesMaxParallelism: z.boolean(),
+  storage: nullable.text,
+});
 
 /* ------------------------------------------------------------------ to the leader */
 

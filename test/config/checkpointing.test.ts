@@ -291,6 +291,6 @@ describe("each option by itself", () => {
     const { default: standard, format, check } = jobOptions[key];
     if (standard === undefined) return;
     const written = standard === null ? format(standard as never) : standard;
-    expect(check.safeParse(written).data).toBe(standard);
+    expect(check.safeParse(written).data).toEqual(standard);
   });
 });

@@ -151,6 +151,7 @@ describe("Flink's keys", () => {
 
   test("every option that Flink has is here, by its present name first", () => {
     const ours = [
+      "operatorParallelism",
       "checkpointing.failOnErrors",
       "checkpointing.memoryStateMax",
       "checkpointing.savepointTimeout",

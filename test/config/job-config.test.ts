@@ -17,6 +17,7 @@ const refusal = (options: unknown, overrides?: ConfigOverrides) =>
 const defaults: JobConfig = {
   parallelism: 1,
   maxParallelism: 128,
+  fixesMaxParallelism: false,
   operators: {},
   checkpointing: {
     ...checkpointingConfig({ intervalMs: null }),
@@ -411,7 +412,9 @@ describe("types", () => {
     Exclude<JobOptions[K], undefined> extends infer Section
       ? [Extract<Section, object>] extends [never]
         ? K
-        : `${K}.${Keys<Section>}`
+        : string extends keyof Section
+          ? K
+          : `${K}.${Keys<Section>}`
       : never;
   type WrittenKeys = { [K in keyof JobOptions & string]: Leaf<K> }[keyof JobOptions & string];
 

@@ -80,6 +80,7 @@ function submissionOf({ job }: Known): Fields {
   const operator = { id: "read", kind: "source", inputs: [{ from: "read" }] };
   return {
     ...{ job, submissionId: "forged", graphFingerprint: "g", codeFingerprint: "c", storage: null },
+    ...{ fixesMaxParallelism: true },
     plan: {
       vertices: [{ id: "read", parallelism: 2, operators: [operator] }],
       edges: [{ id: "e", from: "read", to: "read", partitioner: "hash" }],

@@ -1,5 +1,5 @@
 /** `tidemark rescale`: other numbers of subtasks for a job that runs. */
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { ConfigurationError } from "../../errors.ts";
 import { newId } from "../assembly.ts";
 import {
@@ -11,7 +11,7 @@ import {
   print,
   withView,
 } from "../commands/client.ts";
-import { wholeNumber } from "../options.ts";
+import { type OperatorNumbers, operatorNumber, wholeNumber } from "../options.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { interruptible } from "../process/interruption.ts";
 
@@ -19,10 +19,8 @@ const PARALLELISM_MAX = 32_768;
 
 interface RescaleFlags extends ClientFlags {
   readonly parallelism?: number;
-  readonly operator?: OperatorFlags;
+  readonly operator?: OperatorNumbers;
 }
-
-type OperatorFlags = Readonly<Record<string, number>>;
 
 export function rescaleCommand(program: Command): void {
   addClientOptions(program.command("rescale"))
@@ -35,7 +33,7 @@ export function rescaleCommand(program: Command): void {
       "of all operators whose own code names no other; default: as they are",
       wholeNumber(1, PARALLELISM_MAX),
     )
-    .option("--operator <id=n>", "of one operator; may be given several times", operatorFlag)
+    .option("--operator <id=n>", "of one operator; may be given several times", operatorNumber)
     .addHelpText(
       "after",
       exitCodeHelp(
@@ -44,14 +42,6 @@ export function rescaleCommand(program: Command): void {
       ),
     )
     .action(rescale);
-}
-
-/** Collects `ID=N`. */
-function operatorFlag(text: string, before: OperatorFlags = {}): OperatorFlags {
-  const at = text.lastIndexOf("=");
-  const id = text.slice(0, at);
-  if (at <= 0) throw new InvalidArgumentError('it must be ID=N, such as "count=3".');
-  return { ...before, [id]: wholeNumber(1, PARALLELISM_MAX)(text.slice(at + 1)) };
 }
 
 async function rescale(job: string, flags: RescaleFlags): Promise<void> {

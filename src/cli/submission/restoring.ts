@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { JobSubmission, RestoreRequest } from "../../control/messages.ts";
 import { ConfigurationError, RequestRefusedError } from "../../errors.ts";
 import { table } from "../../job/plan.ts";
+import { withKeyGroupsOf } from "../../job/restore/key-groups.ts";
 import { planRestore, type RestorePlan } from "../../job/restore/restore-plan.ts";
 import { readRecord } from "../../runtime/leader/records/stored-record.ts";
 import { type RestorableState, readRestorable } from "../../runtime/leader/submissions/fork.ts";
@@ -86,10 +87,11 @@ export interface RestoreLook {
 export async function lookAtRestore(
   access: StateAccess,
   { location, drop }: RestoreRequest,
-  { plan, splits }: Pick<JobSubmission, "plan" | "splits">,
+  submission: Pick<JobSubmission, "plan" | "splits" | "graphFingerprint" | "fixesMaxParallelism">,
 ): Promise<RestoreLook | string> {
   const found = await findState(access, location);
   if (typeof found === "string") return found;
+  const { plan, splits } = withKeyGroupsOf(submission, found.plan);
   const restore = planRestore(found, plan, drop, splits);
   const { checkpointId, job } = found.manifest;
   return {

@@ -58,6 +58,7 @@ export async function submissionOf(
     checkpointing,
     restart: config.restart,
     heartbeat: config.heartbeat,
+    fixesMaxParallelism: config.fixesMaxParallelism,
     splits: withDecisions(splits, decisions),
     storage: askedFor === null ? null : storageDescription,
   };

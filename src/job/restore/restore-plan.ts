@@ -89,7 +89,7 @@ export function planRestore(
   const ended = finishedIn(to, endedBefore, dropped);
   if (from.plan.maxParallelism !== to.maxParallelism)
     problems.push(
-      `maxParallelism is ${to.maxParallelism}, the state has ${from.plan.maxParallelism} key groups: set maxParallelism to ${from.plan.maxParallelism}`,
+      `maxParallelism is ${to.maxParallelism}, the state has ${from.plan.maxParallelism} key groups: leave it out, or set it to ${from.plan.maxParallelism}`,
     );
   const operators: RestoredOperator[] = [];
   for (const [id, { operator, parallelism }] of after) {
@@ -104,6 +104,10 @@ export function planRestore(
       tell("dropped");
       continue;
     }
+    if (parallelism > to.maxParallelism)
+      problems.push(
+        `operator ${id} has parallelism ${parallelism}, and the state only ${to.maxParallelism} key groups, one for each subtask: give it at most ${to.maxParallelism}`,
+      );
     if (old !== undefined && old.parallelism !== parallelism) problems.push(...unevenTimes(from, id));
     if (old === undefined || found === undefined) {
       tell(old === undefined && isStateful(operator) ? "new" : "stateless");

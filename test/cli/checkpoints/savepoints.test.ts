@@ -312,7 +312,7 @@ describe("what cannot work is refused in words, and changes nothing", () => {
     expect(shown.stdout).toMatch(/^ *numbers +matched/m);
 
     write({ count: COUNT, options: "maxParallelism: 64" });
-    await refused(at, "maxParallelism is 64, the state has 128 key groups: set maxParallelism to 128");
+    await refused(at, "maxParallelism is 64, the state has 128 key groups: leave it out, or set it to 128");
 
     write({ count: COUNT });
     const [metadata = ""] = readdirSync(at).filter((name) => name.startsWith("metadata."));

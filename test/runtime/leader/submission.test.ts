@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { GraphPlan, JobRecord, JobStatus } from "../../../machines/protocol.ts";
 import type { JobSubmission } from "../../../src/control/messages.ts";
+import { graphFingerprint } from "../../../src/job/fingerprint.ts";
 import {
   type AdmissionFacts,
   admit,
@@ -37,7 +38,7 @@ const kept = {
   heartbeat: { pingIntervalMs: 100, timeoutMs: 1000 },
   splits: { lines: [allUpTo(9)] },
 } as const;
-const submission: JobSubmission = { ...kept, storage: null };
+const submission: JobSubmission = { ...kept, fixesMaxParallelism: false, storage: null };
 
 const existing = (status: JobStatus, some: Partial<JobRecord> = {}): JobRecord =>
   jobRecord({
@@ -325,6 +326,14 @@ describe("a changed graph", () => {
     expect(refused).toContain("count has parallelism 3, it had 5");
   });
 
+  it("has the number of key groups that the state has, unless it says another one", () => {
+    const plan = { ...planOf(2), maxParallelism: 64 };
+    const before = existing("suspended", { plan, graphFingerprint: graphFingerprint(plan) });
+    expect(ask(before, false)).toMatchObject({ record: { plan } });
+    const { refused } = ask(before, false, { fixesMaxParallelism: true }) as { refused: string };
+    expect(refused).toContain("maxParallelism was 64, is 128");
+  });
+
   it("is refused when only the chains or the exchanges changed, and the way to go on is named", () => {
     const map = { id: "map", kind: "map", inputs: [{ from: "count" }] };
     const vertex = (id: string, ...operators: readonly object[]) =>
@@ -399,6 +408,8 @@ describe("a job that is restored from somewhere else", () => {
   });
 
   const forkAt = (checkpointId: number): Fork => ({
+    plan: planOf(2),
+    graphFingerprint: "g1",
     incarnation: "i2",
     splits: submission.splits,
     origin: {

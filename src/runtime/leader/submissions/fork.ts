@@ -34,6 +34,7 @@ import {
   StorageStalledError,
 } from "../../../errors.ts";
 import { encodeManifest } from "../../../formats/manifest.ts";
+import { withKeyGroupsOf } from "../../../job/restore/key-groups.ts";
 import { planRestore, snapshotsFor } from "../../../job/restore/restore-plan.ts";
 import { restoredSplits } from "../../../job/restore/restored-splits.ts";
 import { readManifest } from "../../manifest.ts";
@@ -129,6 +130,8 @@ async function readRetained(location: string, sources: RestoreSources): Promise<
 
 interface Fitting {
   readonly source: RestorableState;
+  /** What was handed in, with the number of key groups of the state. */
+  readonly submission: JobSubmission;
   /** The snapshots of the new job's subtasks. */
   readonly subtasks: SubtaskSnapshot[];
 }
@@ -139,7 +142,7 @@ interface Fitting {
  */
 async function readFitting(
   restore: RestoreRequest,
-  submission: JobSubmission,
+  handedIn: JobSubmission,
   incarnation: string,
   sources: LeaderSources,
 ): Promise<Fitting> {
@@ -149,6 +152,7 @@ async function readFitting(
     throw new RequestRefusedError(
       `cannot restore from ${location}: the job was drained before it was taken, every operator had finished; no job can go on from it${cutShort(source.unfinished)}`,
     );
+  const submission = withKeyGroupsOf(handedIn, source.plan);
   const { problems } = planRestore(source, submission.plan, drop, submission.splits);
   if (problems.length > 0)
     throw new RequestRefusedError(
@@ -159,7 +163,7 @@ async function readFitting(
     throw new RequestRefusedError(`cannot restore from ${location}: ${error.message}`, { cause: error });
   });
   const subtasks = snapshotsFor(source, submission.plan, drop);
-  return { source, subtasks: restorableSubtasks(source, subtasks, record, restore, incarnation) };
+  return { source, submission, subtasks: restorableSubtasks(source, subtasks, record, restore, incarnation) };
 }
 
 /**
@@ -204,14 +208,14 @@ async function removeAll(
 /** @throws RequestRefusedError when it does not fit the job, or cannot be copied: then nothing of it stays */
 export async function forkFrom(
   restore: RestoreRequest,
-  submission: JobSubmission,
+  handedIn: JobSubmission,
   { incarnation, generation }: NewLife,
   sources: LeaderSources,
   nowMs: number,
   signal: AbortSignal,
 ): Promise<Fork> {
   const { location, mode, drop } = restore;
-  const { source, subtasks } = await readFitting(restore, submission, incarnation, sources);
+  const { source, submission, subtasks } = await readFitting(restore, handedIn, incarnation, sources);
   const { checkpointId } = source.manifest;
   const at = { job: submission.job, incarnation, generation, checkpointId };
   const copyInto = async (storage: CheckpointStorage) => {
@@ -233,6 +237,8 @@ export async function forkFrom(
   });
   return {
     incarnation,
+    plan: submission.plan,
+    graphFingerprint: submission.graphFingerprint,
     splits: restoredSplits(source.splits, submission.splits, drop),
     origin: {
       location,

@@ -13,6 +13,7 @@ import type { JobSubmission } from "../../../control/messages.ts";
 import { asDecided } from "../../../dataflow/source.ts";
 import { layoutDifferences, machineDifferences, planDifferences } from "../../../job/fingerprint.ts";
 import { withPresentVersions } from "../../../job/machines/shape.ts";
+import { withKeyGroupsOf } from "../../../job/restore/key-groups.ts";
 import { exchangedInputs, newSplits } from "../../../job/restore/restored-splits.ts";
 import { versionDifferences } from "../../../job/restore/state-versions.ts";
 import { shellCommand } from "../../../shell-command.ts";
@@ -37,7 +38,7 @@ export interface AdmissionFacts {
 }
 
 /** What a job begins with that is restored from somewhere else. */
-export interface Fork {
+export interface Fork extends Pick<JobRecord, "plan" | "graphFingerprint"> {
   readonly incarnation: string;
   /** The known ones of each source, and those that are new. */
   readonly splits: JobRecord["splits"];
@@ -89,6 +90,8 @@ export function forkRecord(
   return {
     ...record,
     incarnation: fork.incarnation,
+    plan: fork.plan,
+    graphFingerprint: fork.graphFingerprint,
     generation: fork.checkpoint.generation,
     splits: fork.splits,
     reservedCheckpointId: Math.max(record.reservedCheckpointId, fork.checkpoint.checkpointId),
@@ -186,7 +189,7 @@ function freshRecord(
   submission: JobSubmission,
   facts: AdmissionFacts,
 ): JobRecord {
-  const { storage: _notKept, ...kept } = submission;
+  const { storage: _notKept, fixesMaxParallelism: _ofThePlan, ...kept } = submission;
   return {
     format: 1,
     ...kept,
@@ -219,7 +222,8 @@ function freshRecord(
  * The input stays what was discovered at the first submission (P31); code and options are the new ones, and so is what
  * happens where input is missing (P42).
  */
-function resume(existing: JobRecord, submission: JobSubmission, facts: AdmissionFacts): Admission {
+function resume(existing: JobRecord, handedIn: JobSubmission, facts: AdmissionFacts): Admission {
+  const submission = withKeyGroupsOf(handedIn, existing.plan);
   const differences = resumeDifferences(existing.plan, existing, submission);
   const { submittedPlan } = existing;
   const asSubmitted =
