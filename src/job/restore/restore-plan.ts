@@ -87,10 +87,7 @@ export function planRestore(
   const stored = storedIn(from.manifest.subtasks, before);
   const endedBefore = finishedOperators(from.plan, from.manifest.subtasks);
   const ended = finishedIn(to, endedBefore, dropped);
-  if (from.plan.maxParallelism !== to.maxParallelism)
-    problems.push(
-      `maxParallelism is ${to.maxParallelism}, the state has ${from.plan.maxParallelism} key groups: leave it out, or set it to ${from.plan.maxParallelism}`,
-    );
+  problems.push(...keyGroupProblems(from.plan, to));
   const operators: RestoredOperator[] = [];
   for (const [id, { operator, parallelism }] of after) {
     const old = before.get(id);
@@ -104,10 +101,6 @@ export function planRestore(
       tell("dropped");
       continue;
     }
-    if (parallelism > to.maxParallelism)
-      problems.push(
-        `operator ${id} has parallelism ${parallelism}, and the state only ${to.maxParallelism} key groups, one for each subtask: give it at most ${to.maxParallelism}`,
-      );
     if (old !== undefined && old.parallelism !== parallelism) problems.push(...unevenTimes(from, id));
     if (old === undefined || found === undefined) {
       tell(old === undefined && isStateful(operator) ? "new" : "stateless");
@@ -156,6 +149,19 @@ export function planRestore(
         `--drop ${id}: there is no state of an operator ${id}; it has ${[...stored.keys()].join(", ") || "none"}`,
       );
   return { operators, problems, notes };
+}
+
+/** The number of key groups is that of the state, and each subtask has one. */
+function keyGroupProblems({ maxParallelism: stored }: GraphPlan, to: GraphPlan): string[] {
+  if (stored !== to.maxParallelism)
+    return [
+      `maxParallelism is ${to.maxParallelism}, the state has ${stored} key groups: leave it out, or set it to ${stored}`,
+    ];
+  const wide = [...operatorsOf(to)].filter(([, { parallelism }]) => parallelism > stored);
+  return wide.map(
+    ([id, { parallelism }]) =>
+      `operator ${id} has parallelism ${parallelism}, and the state only ${stored} key groups, one for each subtask: give it at most ${stored}`,
+  );
 }
 
 /**
