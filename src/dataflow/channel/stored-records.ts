@@ -7,7 +7,14 @@
  */
 import { ColumnDecoder } from "../../state/snapshot/columns.ts";
 import type { InFlightRecords, RecordsFrame } from "./frame.ts";
-import { countOf, decodeRecords, type FrameEncoder, kindOf, MESSAGE } from "./remote/frame-codec.ts";
+import {
+  countOf,
+  decodeRecords,
+  type FrameEncoder,
+  kindOf,
+  MESSAGE,
+  otherVersion,
+} from "./remote/frame-codec.ts";
 
 export function countRecords(records: InFlightRecords): number {
   return records instanceof Uint8Array ? countOf(records) : records.values.length;
@@ -32,7 +39,7 @@ export function* decodeStored(bytes: Uint8Array): Generator<RecordsFrame> {
     const length = view.getUint32(at);
     const message = bytes.subarray(at + 4, at + 4 + length);
     if (message.length !== length || kindOf(message) !== MESSAGE.records)
-      throw new Error(`no records message of ${length} bytes at byte ${at}`);
+      throw new Error(otherVersion(message) ?? `no records message of ${length} bytes at byte ${at}`);
     yield decodeRecords(message, columns);
     at += 4 + length;
   }

@@ -20,7 +20,7 @@ import { LoadedLines } from "./lines.ts";
 import { LoadedRows } from "./rows.ts";
 
 /** So many characters of lines are rows in memory at a time; as rows they take some times as much. */
-const CHARS_MAX = 64 * 1024 * 1024;
+const CHARS_MAX = 32 * 1024 * 1024;
 const CHECKPOINT_ID = 1;
 
 export interface LoadOptions {

@@ -179,6 +179,18 @@ export function kindOf(message: Uint8Array): number | undefined {
   return kind;
 }
 
+/** No version of this format has so many kinds, nor a number as high. */
+const VERSIONS_MAX = 31;
+
+/** What is wrong with a message that has no kind: in words, where it is one of another version. */
+export function otherVersion(message: Uint8Array): string | undefined {
+  const [version = 0, kind = 0] = message;
+  const isOne =
+    message.length >= HEADER_BYTES && version > 0 && version <= VERSIONS_MAX && kind <= VERSIONS_MAX;
+  if (!isOne || version === FORMAT_VERSION) return undefined;
+  return `a message of another version of Tidemark (format ${version}, this one reads ${FORMAT_VERSION})`;
+}
+
 function numbersOf(kind: number): number {
   switch (kind) {
     case MESSAGE.grant:

@@ -8,7 +8,7 @@ import { ChannelError } from "../../../errors.ts";
 import type { Bus, Subscription } from "../bus.ts";
 import { type ChannelId, describeChannel } from "../frame.ts";
 import type { ChannelSubjects } from "../subjects.ts";
-import { kindOf } from "./frame-codec.ts";
+import { kindOf, otherVersion } from "./frame-codec.ts";
 import { Seal } from "./seal.ts";
 
 export interface Timers {
@@ -113,8 +113,15 @@ export class Line {
 
   #receive(message: Uint8Array, subject: string): void {
     const kind = kindOf(message);
-    if (kind === undefined) this.#stray(subject, `${message.length} bytes that are no message of a channel`);
-    else if (!this.#incoming.fits(message)) {
+    if (kind === undefined) {
+      const other = otherVersion(message);
+      this.#stray(
+        subject,
+        other === undefined
+          ? `${message.length} bytes that are no message of a channel`
+          : `${other}: run one version everywhere`,
+      );
+    } else if (!this.#incoming.fits(message)) {
       const what = "a message of a channel without this channel's seal";
       this.#stray(subject, `${what}: of another generation or channel, or changed on its way`);
     } else if (!this.#handlers.receive(kind, message)) {
