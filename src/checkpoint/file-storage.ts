@@ -39,6 +39,8 @@ export interface FileStorageOptions {
   readonly present?: boolean;
   /** The calls to the file system. Default: Node's own, unbounded. */
   readonly files?: Files;
+  /** false: what was written may be lost with the machine; FS1 then holds for the process only. Default true. */
+  readonly syncs?: boolean;
   /** Smaller pieces are gathered before they are written. Default 0: each piece is written as it comes. */
   readonly writeBufferBytes?: number;
 }
@@ -48,6 +50,7 @@ export class FileStorage implements CheckpointStorage {
   readonly notes: DirectoryNotes;
   readonly #directory: string;
   readonly #writeBufferBytes: number;
+  readonly #syncs: boolean;
   readonly #files: Files;
 
   /**
@@ -59,6 +62,7 @@ export class FileStorage implements CheckpointStorage {
     this.#files = options.files ?? nodeFiles;
     this.#directory = resolve(directory);
     this.#writeBufferBytes = writeBufferBytes;
+    this.#syncs = options.syncs ?? true;
     this.description = FileStorage.describe(directory);
     this.notes = new DirectoryNotes(this.#directory, this.#files);
     if (present) return;
@@ -110,10 +114,10 @@ export class FileStorage implements CheckpointStorage {
       const { file, madeDirectories } = await this.#create(unfinished);
       try {
         const pieces = gathered(untilAborted(content, signal), this.#writeBufferBytes);
-        const handle = await writeAll(file, name, pieces);
+        const handle = await writeAll(file, name, pieces, this.#syncs);
         await this.#checkPresent(path, handle);
         await this.#files.rename(unfinished, path);
-        await this.#syncDirectories(dirname(path), madeDirectories);
+        if (this.#syncs) await this.#syncDirectories(dirname(path), madeDirectories);
         return handle;
       } catch (error) {
         await this.#files.rm(unfinished, { force: true }).catch(() => undefined);
@@ -336,6 +340,7 @@ async function writeAll(
   file: OpenFile,
   name: string,
   pieces: AsyncIterable<Uint8Array>,
+  syncs: boolean,
 ): Promise<ObjectHandle> {
   const hash = newDigest();
   let bytes = 0;
@@ -345,7 +350,7 @@ async function writeAll(
       await file.writeFile(piece);
       bytes += piece.length;
     }
-    await file.sync();
+    if (syncs) await file.sync();
   } finally {
     await file.close();
   }

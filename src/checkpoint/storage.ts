@@ -131,6 +131,19 @@ export const objectNames = {
     `${objectNames.generation(at)}message/${at.id}`,
 };
 
+/** The index of the subtask in the name of a part that was built here, and its incarnation; undefined: it is none. */
+export function subtaskPlaceIn(
+  name: string,
+): { readonly incarnation: string; readonly index: number } | undefined {
+  const found = /^[^/]+\/([^/]+)\/\d+\/checkpoint-\d+\/.+-(\d+)\.(?:channels\.)?\d+$/.exec(name);
+  return found === null ? undefined : { incarnation: found[1]!, index: Number(found[2]) };
+}
+
+/** Whether a part belongs to a subtask, whatever its checkpoint. */
+export function isPartOf(name: string, subtask: string): boolean {
+  return name.slice(name.lastIndexOf("/") + 1).startsWith(`${subtask.replace("/", "-")}.`);
+}
+
 /** Job, incarnation, generation, owner, part. */
 const NAME_PARTS = 5;
 

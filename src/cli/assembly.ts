@@ -277,7 +277,7 @@ export function prepareSubmission(loaded: LoadedJob, overrides: ConfigOverrides)
   return prepared;
 }
 
-export interface WorkerAssembly extends Pick<WorkerOptions, "backends"> {
+export interface WorkerAssembly extends Pick<WorkerOptions, "backends" | "copies"> {
   readonly slots: number;
   readonly logger: Logger;
   readonly timings?: Partial<Timings>;

@@ -3,13 +3,30 @@ import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getHeapStatistics } from "node:v8";
+import { LocalCopies } from "../checkpoint/local-copies.ts";
 import { systemClock } from "../clock.ts";
 import type { JobConfig } from "../config/job-config.ts";
+import type { Logger } from "../dataflow/connector.ts";
 import { openDiskBackends } from "../lmdb/disk-backends.ts";
 import { heapBackends, type StateBackends } from "../state/backends.ts";
 
 /** The rest is for records under way, timers, and rubbish that is not collected yet. */
 const SHARE_OF_HEAP = 4;
+
+/** @throws EnvironmentError */
+export async function openLocalCopies(
+  localRecovery: JobConfig["checkpointing"]["localRecovery"],
+  job: string,
+  logger: Logger,
+): Promise<LocalCopies | undefined> {
+  if (localRecovery === undefined) return undefined;
+  return await LocalCopies.open({
+    root: localRecovery.directory ?? join(tmpdir(), `tidemark-copies-${process.getuid?.() ?? "0"}`),
+    job,
+    clock: systemClock,
+    warn: (facts, message) => logger.warn(facts, message),
+  });
+}
 
 /** @throws EnvironmentError */
 export async function openStateBackends(state: JobConfig["state"], job: string): Promise<StateBackends> {

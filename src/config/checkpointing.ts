@@ -8,6 +8,8 @@ import type { Settings } from "./settings.ts";
  */
 export interface CheckpointingSettings extends CheckpointingConfig {
   readonly inlineThresholdBytes: number;
+  /** undefined: workers keep no copies of state. directory: null: they pick it. */
+  readonly localRecovery: { readonly directory: string | null } | undefined;
   /** null: no option names one; the process that runs the job decides. */
   readonly storage: StorageConfig | null;
 }
@@ -44,6 +46,9 @@ export function checkpointingOf(settings: Settings): CheckpointingSettings {
     savepointTimeoutMs: savepointTimeoutOf(settings, timeoutMs),
     iterations: settings.get("checkpointing.iterations"),
     readyTimeoutMs: settings.get("checkpointing.readyTimeout"),
+    localRecovery: settings.get("checkpointing.localRecovery")
+      ? { directory: settings.get("checkpointing.localDirectory") ?? null }
+      : undefined,
     inlineThresholdBytes: settings.get("checkpointing.inlineThreshold"),
     storage: storageOf(settings),
   };

@@ -57,6 +57,10 @@ export const flinkSpellings: { readonly [Key in OptionKey]?: readonly string[] }
     "execution.checkpointing.local-backup.enabled",
     "state.backend.local-recovery",
   ],
+  "checkpointing.localDirectory": [
+    "execution.checkpointing.local-backup.dirs",
+    "taskmanager.state.local.root-dirs",
+  ],
   "checkpointing.async": ["state.backend.async"],
   // "state.backend" is Flink's older name, and ours.
   "state.backend": ["state.backend.type"],
@@ -82,8 +86,6 @@ const keyOf: ReadonlyMap<string, OptionKey> = new Map(
 
 /** Keys without an option of ours, and why. */
 const withoutOption: Readonly<Record<string, string>> = {
-  "execution.checkpointing.local-backup.dirs": "state is restored from the checkpoint storage",
-  "taskmanager.state.local.root-dirs": "state is restored from the checkpoint storage",
   "execution.checkpointing.interval-during-backlog":
     "the interval is the same whether a source lags behind or not",
 };

@@ -174,8 +174,13 @@ export interface CheckpointingOptions {
    * each stores the whole state. Default true (Flink: false).
    */
   readonly incremental?: boolean | undefined;
-  /** Only false yet: state is restored from the checkpoint storage. */
-  readonly localRecovery?: false | undefined;
+  /**
+   * A worker keeps a second copy of its subtasks' state on a disk of its machine, and is given the same subtasks again
+   * when it is started again there: they are restored without the checkpoint storage. Default false.
+   */
+  readonly localRecovery?: boolean | undefined;
+  /** Directory of these copies, for any number of workers of the machine. Default: below the directory for temporary files. */
+  readonly localDirectory?: string | undefined;
   /** Only true: records go on while state is written. */
   readonly async?: true | undefined;
 }
@@ -307,10 +312,8 @@ export const jobOptions = {
   "checkpointing.writeBuffer": option(size(0, 64 * MIB), 4 * KIB),
   "checkpointing.iterations": option(oneOf(["refuse", "force", "exact"]), "refuse"),
   "checkpointing.incremental": option(truth, true),
-  "checkpointing.localRecovery": option(
-    onlyYet(truth, false, "state is restored from the checkpoint storage"),
-    false,
-  ),
+  "checkpointing.localRecovery": option(truth, false),
+  "checkpointing.localDirectory": derived(directory, "below the directory for temporary files"),
   "checkpointing.async": option(onlyYet(truth, true, "state is always written while records go on"), true),
   "restart.strategy": option(
     oneOf(["exponential-delay", "fixed-delay", "failure-rate", "none"], {

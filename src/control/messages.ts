@@ -77,6 +77,8 @@ export interface WorkerRegistration extends WorkerIdentity {
    * gone, whoever else listens to the cluster's subjects (P70).
    */
   readonly inbox: string;
+  /** The indexes of the subtasks of which it has copies of state (P102), by incarnation. */
+  readonly copies?: { readonly [incarnation: string]: readonly number[] } | undefined;
   /** One more with each registration of this process: an old one that comes again is no sign of life. */
   readonly nth: number;
 }

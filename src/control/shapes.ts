@@ -105,6 +105,7 @@ const question = z.discriminatedUnion("type", [
     directory: directory.nullable(),
     secret,
     inbox,
+    copies: z.record(text, z.array(count)).optional(),
     nth: count,
   }),
   z.object({ type: z.literal("job.rehearse"), submission, fresh: z.boolean(), restore }),

@@ -1,4 +1,5 @@
 /** What every host of machines in a process is given: the same parts for coordinators, workers and subtasks. */
+import type { LocalCopies } from "../checkpoint/local-copies.ts";
 import type { OpenStorage } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import type { Clock } from "../clock.ts";
@@ -35,6 +36,8 @@ export interface WorkerSurroundings extends Surroundings {
   readonly flushMs: number;
   /** Where keyed state lies. Default: in the heap. */
   readonly backends?: StateBackends | undefined;
+  /** Copies of state on a disk of the machine (P102). Default: there are none. */
+  readonly copies?: LocalCopies | undefined;
   /** The NATS connection of the connectors; undefined when the job runs in memory. */
   readonly nats: unknown;
 }

@@ -130,6 +130,7 @@ const matrix: {
   },
   directory: path(),
   savepointDirectory: path(),
+  localDirectory: path(),
   memoryStateMax: {
     takes: [
       [1_024, 1_024],
@@ -181,7 +182,7 @@ const matrix: {
     refuses: refused(["maybe", true, null], /must be "refuse" or "force" or "exact", got/),
   },
   incremental: switched(),
-  localRecovery: notYet(false),
+  localRecovery: switched(),
   async: notYet(true),
 };
 

@@ -107,6 +107,7 @@ describe("Flink's keys", () => {
     "checkpointing.preferCheckpointForRecovery": ["true", true],
     "checkpointing.storage": ["jobmanager", "memory"],
     "checkpointing.directory": ["file:///flink/checkpoints", "/flink/checkpoints"],
+    "checkpointing.localDirectory": ["/flink/local", "/flink/local"],
     "checkpointing.savepointDirectory": ["file:///flink/savepoints", "/flink/savepoints"],
     "checkpointing.s3Endpoint": ["http://minio:9000", "http://minio:9000"],
     "checkpointing.inlineThreshold": ["20kb", 20_480],
@@ -202,20 +203,6 @@ describe("what is not there yet is refused by each of its names, saying what is 
       );
   };
 
-  test("local recovery, and its directories", () => {
-    const because = "state is restored from the checkpoint storage";
-    refusedAs(because, "true", [
-      "checkpointing.localRecovery",
-      "execution.state-recovery.from-local",
-      "execution.checkpointing.local-backup.enabled",
-      "state.backend.local-recovery",
-    ]);
-    refusedAs(because, '"/tmp"', [
-      "execution.checkpointing.local-backup.dirs",
-      "taskmanager.state.local.root-dirs",
-    ]);
-  });
-
   test("another interval during backlog", () => {
     refusedAs("the interval is the same whether a source lags behind or not", "0", [
       "execution.checkpointing.interval-during-backlog",
@@ -266,11 +253,6 @@ describe("what is refused names the file, the line and the key as it is written"
       "execution.checkpointing.interval-during-backlog: 0",
       "execution.checkpointing.interval-during-backlog (from FILE:1): 0 is not supported yet: the interval is the same " +
         "whether a source lags behind or not",
-    ],
-    [
-      "taskmanager.state.local.root-dirs: /tmp",
-      'taskmanager.state.local.root-dirs (from FILE:1): "/tmp" is not supported yet: state is restored from the checkpoint ' +
-        "storage",
     ],
     [
       "execution.checkpointing.dir: hdfs://nn/checkpoints",

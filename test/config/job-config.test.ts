@@ -21,6 +21,7 @@ const defaults: JobConfig = {
   operators: {},
   checkpointing: {
     ...checkpointingConfig({ intervalMs: null }),
+    localRecovery: undefined,
     inlineThresholdBytes: 20_480,
     storage: null,
   },

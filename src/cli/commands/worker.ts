@@ -19,7 +19,7 @@ import { exitCodeHelp, exitCodes } from "../output/report-error.ts";
 import { watchCrashes, watchExits } from "../process/crash.ts";
 import { serveHealth } from "../process/health.ts";
 import { tellParent, tellParentOf, watchLifetime } from "../process/lifetime.ts";
-import { openStateBackends } from "../state-backends.ts";
+import { openLocalCopies, openStateBackends } from "../state-backends.ts";
 import { loadJobFileToRun } from "../submission/job-file.ts";
 
 interface WorkerFlags extends ClusterFlags, ConfigFlags {
@@ -72,12 +72,14 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   const prepared = prepareJob(await loadJobFileToRun(path), overridesOf(flags));
   watchExits(path, (reason) => tellParent({ type: "crashed", reason }));
   const backends = await openStateBackends(prepared.config.state, prepared.job.name);
-  const { storage } = prepared.config.checkpointing;
+  const { storage, localRecovery } = prepared.config.checkpointing;
+  const copies = await openLocalCopies(localRecovery, prepared.job.name, logger);
   const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger, {
     storage,
   });
   const worker = createWorker(cluster, prepared, {
     backends,
+    copies,
     slots: flags.slots,
     logger,
     onRefused(error) {
@@ -104,6 +106,7 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   await lifetime.ending;
   await worker.stop();
   await backends.close();
+  copies?.close();
   health?.close();
   await cluster.bus.flush().catch(() => undefined);
   await cluster.nats.connection.close();

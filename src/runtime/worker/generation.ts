@@ -8,6 +8,7 @@
 import { type EdgeEnds, receiversOf, sendersOf } from "../../../machines/graph/topology.ts";
 import type { GraphPlan, Manifest, SubtaskName } from "../../../machines/protocol.ts";
 import type { FeedbackChannels } from "../../../machines/worker/alignment.ts";
+import { isPartOf } from "../../checkpoint/storage.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
 import type { LiveSubtask, StateLook } from "../../control/requests/live-state.ts";
 import type { ShortAnswer } from "../../control/shapes.ts";
@@ -73,6 +74,7 @@ export class Generation {
   }
 
   start(): void {
+    this.#removeCopies();
     for (const subtask of this.#subtasks) subtask.start();
   }
 
@@ -91,6 +93,12 @@ export class Generation {
   async close(): Promise<void> {
     this.#life.abort();
     await Promise.all(this.#subtasks.map((subtask) => subtask.close()));
+  }
+
+  /** Copies of the state of subtasks that are elsewhere now are of no use (P102). */
+  #removeCopies(): void {
+    const elsewhere = Object.keys(this.deployment.placement).filter((subtask) => !this.#isHere(subtask));
+    this.#options.copies?.remove((name) => elsewhere.some((subtask) => isPartOf(name, subtask)));
   }
 
   #isHere(subtask: SubtaskName): boolean {

@@ -11,6 +11,8 @@
  *      generation in its deployment (P69).
  */
 import type { CodeListing, Manifest } from "../../../machines/protocol.ts";
+import type { LocalCopies } from "../../checkpoint/local-copies.ts";
+import { subtaskPlaceIn } from "../../checkpoint/storage.ts";
 import { pauseOn } from "../../clock.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type {
@@ -76,6 +78,19 @@ export interface GraphWanted {
 export type GraphOf = (wanted: GraphWanted) => JobGraph;
 
 const LAST_WORD_MS = 1000;
+
+/** Some names are enough: they say which subtask is to be placed here again. */
+function copiesOffered(copies: LocalCopies | undefined): WorkerRegistration["copies"] {
+  if (copies === undefined) return undefined;
+  const offered: { [incarnation: string]: number[] } = {};
+  for (const name of copies.names) {
+    const place = subtaskPlaceIn(name);
+    if (place === undefined) continue;
+    const known = offered[place.incarnation] ?? [];
+    if (!known.includes(place.index)) offered[place.incarnation] = [...known, place.index];
+  }
+  return offered;
+}
 
 /** What one region runs here, and the wire that it is spoken to over. */
 interface Running {
@@ -176,6 +191,7 @@ export class Worker {
         host,
         storage: storage.description,
         directory: this.#directory.present,
+        copies: copiesOffered(this.#options.copies),
       };
       try {
         const request = await withStore(registration, identity);

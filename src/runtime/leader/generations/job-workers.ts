@@ -80,7 +80,7 @@ export class JobWorkers {
       ...options,
       subtasks: () => this.registry.report(record().generations).subtasks,
     });
-    this.slots = new SlotWait(this.registry, () => record().plan.vertices, troubles);
+    this.slots = new SlotWait(this.registry, record, troubles);
     this.admission = new WorkerAdmission({
       ...options,
       workers: this.registry,

@@ -226,24 +226,35 @@ export class WorkerRegistry {
 
   /**
    * Subtask i of every vertex goes to slot i; slots are dealt round robin over the workers, so that the load is even.
-   * undefined when there are not enough. Workers that are avoided come last (WR2).
+   * undefined when there are not enough. Workers that are avoided come last (WR2). A worker that has copies of the state
+   * of subtasks i comes first for slot i (P102).
    * @param kept where subtasks run that stay there, and with them their slots
+   * @param incarnation of the job
    */
   place(
     vertices: readonly VertexPlan[],
     kept: { readonly [subtask: SubtaskName]: string },
+    incarnation: string,
   ): { [subtask: SubtaskName]: string } | undefined {
     const slots = Array.from(
       { length: Math.max(...vertices.map((vertex) => vertex.parallelism)) },
       (_, index) => vertices.map(({ id }) => kept[`${id}/${index}`]).find((worker) => worker !== undefined),
     );
     const free = [...this.#workers.values()]
-      .map(({ registration: { worker, slots: offered }, isAvoided }) => ({
+      .map(({ registration: { worker, slots: offered, copies }, isAvoided }) => ({
         worker,
         isAvoided,
+        copies: new Set(copies?.[incarnation]),
         left: offered - slots.filter((taken) => taken === worker).length,
       }))
       .sort((a, b) => (a.worker < b.worker ? -1 : 1));
+    for (const [index, taken] of slots.entries()) {
+      if (taken !== undefined) continue;
+      const worker = free.find((one) => one.left > 0 && !one.isAvoided && one.copies.has(index));
+      if (worker === undefined) continue;
+      slots[index] = worker.worker;
+      worker.left--;
+    }
     while (slots.includes(undefined)) {
       const left = free.filter((worker) => worker.left > 0);
       const good = left.filter((worker) => !worker.isAvoided);

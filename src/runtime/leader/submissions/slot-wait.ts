@@ -1,5 +1,5 @@
 /** A job's wait for slots: until its workers offer enough of them, and what is said meanwhile. */
-import type { SubtaskName, VertexPlan } from "../../../../machines/protocol.ts";
+import type { JobRecord, SubtaskName } from "../../../../machines/protocol.ts";
 import type { TroubleWatch } from "../../../dataflow/trouble.ts";
 import type { Troubles } from "../../../observe/troubles.ts";
 import type { WorkerRegistry } from "../generations/worker-registry.ts";
@@ -11,17 +11,17 @@ const VISIBLE_AFTER_MS = 15_000;
 
 export class SlotWait {
   readonly #workers: Pick<WorkerRegistry, "place" | "slots">;
-  readonly #vertices: () => readonly VertexPlan[];
+  readonly #record: () => Pick<JobRecord, "plan" | "incarnation">;
   readonly #trouble: TroubleWatch;
   #onOffered: ((placement: Placement) => void) | undefined;
 
   constructor(
     workers: Pick<WorkerRegistry, "place" | "slots">,
-    vertices: () => readonly VertexPlan[],
+    record: () => Pick<JobRecord, "plan" | "incarnation">,
     troubles: Pick<Troubles, "watch">,
   ) {
     this.#workers = workers;
-    this.#vertices = vertices;
+    this.#record = record;
     this.#trouble = troubles.watch("waiting for slots", VISIBLE_AFTER_MS);
   }
 
@@ -39,7 +39,8 @@ export class SlotWait {
     if (onOffered === undefined) return;
     // Each worker that comes is progress.
     this.#trouble.passed();
-    const placement = this.#workers.place(this.#vertices(), kept);
+    const { plan, incarnation } = this.#record();
+    const placement = this.#workers.place(plan.vertices, kept, incarnation);
     if (placement === undefined) {
       this.#trouble.failed(this.needed);
       return;
@@ -50,7 +51,7 @@ export class SlotWait {
 
   /** What is needed, in words. */
   get needed(): string {
-    const needed = Math.max(...this.#vertices().map((vertex) => vertex.parallelism));
+    const needed = Math.max(...this.#record().plan.vertices.map((vertex) => vertex.parallelism));
     return `${needed} slots; the workers offer ${this.#workers.slots}`;
   }
 }

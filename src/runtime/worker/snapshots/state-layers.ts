@@ -130,6 +130,15 @@ export class StateLayers {
     return [...states.values()].map(({ layers }) => piecesOf(layers));
   }
 
+  /** The names of the objects that the states consist of, at the checkpoints that may still be named. */
+  objects(): Set<string> {
+    const layers = [...this.#checkpoints.values()].flatMap((states) =>
+      [...states.values()].flatMap((state) => state.layers),
+    );
+    const objects = piecesOf(layers).flatMap(({ content }) => ("name" in content ? [content.name] : []));
+    return new Set(objects);
+  }
+
   /** The checkpoint was given up: no barrier will name it. */
   forget(checkpointId: number): void {
     this.#checkpoints.delete(checkpointId);

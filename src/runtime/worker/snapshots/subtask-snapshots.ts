@@ -19,7 +19,14 @@ import type {
   SubtaskName,
   SubtaskSnapshot,
 } from "../../../../machines/protocol.ts";
-import { type CheckpointStorage, objectNames, snapshotObjects } from "../../../checkpoint/storage.ts";
+import type { LocalCopies } from "../../../checkpoint/local-copies.ts";
+import {
+  type CheckpointStorage,
+  isPartOf,
+  objectNames,
+  snapshotObjects,
+  subtaskPlaceIn,
+} from "../../../checkpoint/storage.ts";
 import type { Clock } from "../../../clock.ts";
 import type { Deployment } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
@@ -37,6 +44,8 @@ export interface SubtaskSnapshotsOptions {
   /** What the subtask was restored from. */
   readonly restored: { readonly checkpointId: number; readonly states: readonly StateHandle[] } | undefined;
   readonly storage: CheckpointStorage;
+  /** Copies of state on a disk of the machine (P102). Default: there are none. */
+  readonly copies?: LocalCopies | undefined;
   readonly inlineBytesMax: number;
   readonly troubles: TroubleWatcher;
   readonly clock: Clock;
@@ -107,7 +116,9 @@ export class SubtaskSnapshots {
    * @param base the completed checkpoint that the snapshot may have pieces in common with; null: none
    */
   cut(chain: Pick<Chain, "snapshot">, base: number | null): readonly BasedCut[] {
-    return this.#layers.cut(chain, base);
+    const cuts = this.#layers.cut(chain, base);
+    if (base !== null) this.#removeCopies();
+    return cuts;
   }
 
   take(cut: Cut): void {
@@ -115,7 +126,7 @@ export class SubtaskSnapshots {
     const upload = new SnapshotUpload({
       clock,
       cuts: cut.states,
-      storage: this.#remembering(cut.checkpointId),
+      storage: this.#remembering(cut.checkpointId, this.#options.copies),
       inlineBytesMax,
       objectName: (part) => objectNames.state({ ...this.#place(cut.checkpointId), part }),
       onRoom: () => turns.wake(),
@@ -211,10 +222,10 @@ export class SubtaskSnapshots {
   }
 
   /** A storage that remembers the names of what is put for a snapshot (SN2). */
-  #remembering(checkpointId: number): Pick<CheckpointStorage, "put"> {
+  #remembering(checkpointId: number, copies?: LocalCopies): Pick<CheckpointStorage, "put"> {
     return {
       put: (name, content, signal) => {
-        const put = this.#options.storage.put(name, content, signal);
+        const put = this.#options.storage.put(name, copies?.copying(name, content) ?? content, signal);
         const begun = this.#puts.get(checkpointId) ?? [];
         this.#puts.set(checkpointId, [...begun, { name, put }]);
         return put;
@@ -226,6 +237,18 @@ export class SubtaskSnapshots {
   #ownObjects(checkpointId: number, snapshot: Pick<SubtaskSnapshot, "states" | "channels">): ObjectHandle[] {
     const own = objectNames.checkpoint(this.#place(checkpointId));
     return snapshotObjects(snapshot).filter(({ name }) => name.startsWith(own));
+  }
+
+  /** Those that no checkpoint has which may still be restored. */
+  #removeCopies(): void {
+    const { copies, subtask, deployment } = this.#options;
+    if (copies === undefined) return;
+    const needed = this.#layers.objects();
+    const { incarnation } = deployment;
+    copies.remove(
+      (name) =>
+        (isPartOf(name, subtask) && !needed.has(name)) || subtaskPlaceIn(name)?.incarnation !== incarnation,
+    );
   }
 
   #place(checkpointId: number) {

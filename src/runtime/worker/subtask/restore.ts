@@ -7,6 +7,8 @@
  * - RT1 Sinks are opened first, which fences older generations at the target (P23); nothing runs before all is there.
  * - RT2 Once the generation ends, nothing more is opened, and what was being opened is closed as soon as it is there.
  */
+import type { ObjectHandle } from "../../../../machines/protocol.ts";
+import type { ReadBytes } from "../../../checkpoint/local-copies.ts";
 import { buildChain, type Chain } from "../../../dataflow/chain.ts";
 import type { Receiver } from "../../../dataflow/channel/rescaled-records.ts";
 import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
@@ -54,7 +56,7 @@ export async function restoreSubtask(
   const chain = parts.add(chainOf(options, sinks, processingClock));
   chain.restoreTimes(operatorTimesIn(restore.states));
   chain.restoreWindows(formerWindowsIn(restore.states));
-  await restoreKeyedState(chain, restore.states, readerOf(options), clock);
+  await restoreState(options, chain);
   restoreOperatorStates(chain.operatorStates, restore.states);
   signal.throwIfAborted();
   // A finished subtask takes no records, so none of its functions runs again.
@@ -75,6 +77,20 @@ export async function restoreSubtask(
   const running = new RunningSubtask(options, { host, fail, sinks, chain, processingClock, source });
   running.rehearse();
   return { sinks, running };
+}
+
+/** From the copies of this machine, as far as they go (P102). */
+async function restoreState(options: SubtaskOptions, chain: Chain): Promise<void> {
+  const { restore, copies, clock, logger, vertex, index } = options;
+  const read: ReadBytes = { local: 0, stored: 0 };
+  const stored = readerOf(options);
+  const reader = copies === undefined ? stored : (object: ObjectHandle) => copies.read(object, read, stored);
+  const startedMs = clock.elapsedMs();
+  await restoreKeyedState(chain, restore.states, reader, clock);
+  if (copies === undefined || read.local + read.stored === 0) return;
+  const tookMs = Math.round(clock.elapsedMs() - startedMs);
+  const facts = { localBytes: read.local, storedBytes: read.stored, tookMs };
+  logger.info({ subtask: `${vertex.id}/${index}`, ...facts }, "state restored: local copies, and storage");
 }
 
 function receiverOn(edge: string, { graph, vertex, index, deployment }: SubtaskOptions): Receiver {

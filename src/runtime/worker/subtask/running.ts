@@ -350,7 +350,8 @@ export class RunningSubtask {
   }
 
   #snapshotsOf(): SubtaskSnapshots {
-    const { vertex, index, deployment, restore, storage, inlineBytesMax, troubles, clock } = this.#options;
+    const { vertex, index, deployment, restore, storage, copies, inlineBytesMax, troubles, clock } =
+      this.#options;
     const restored = deployment.restore?.checkpointId;
     return new SubtaskSnapshots({
       subtask: `${vertex.id}/${index}`,
@@ -358,6 +359,7 @@ export class RunningSubtask {
       deployment,
       restored: restored === undefined ? undefined : { checkpointId: restored, states: restore.states },
       storage,
+      copies,
       inlineBytesMax,
       troubles,
       clock,

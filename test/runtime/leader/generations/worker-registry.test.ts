@@ -53,15 +53,20 @@ class World {
     });
   }
 
-  register(worker: string, slots = 1, manner: Manner = "answers"): void {
+  register(
+    worker: string,
+    slots = 1,
+    manner: Manner = "answers",
+    copies?: WorkerRegistration["copies"],
+  ): void {
     this.manners.set(worker, manner);
-    this.registry.register(this.registration(worker, slots), {
+    this.registry.register(this.registration(worker, slots, copies), {
       subject: subjects.workers(worker),
       answer: undefined,
     });
   }
 
-  registration(worker: string, slots = 1): WorkerRegistration {
+  registration(worker: string, slots = 1, copies?: WorkerRegistration["copies"]): WorkerRegistration {
     return {
       type: "worker.register",
       job: "word-count",
@@ -74,6 +79,7 @@ class World {
       directory: null,
       secret: secretOf(worker),
       inbox: `_INBOX.${worker}`,
+      copies,
       nth: this.#registrations++,
     };
   }
@@ -108,7 +114,7 @@ describe("placement (P5)", () => {
     world.register("b", 2);
     world.register("a", 2);
     expect(world.registry.slots).toBe(4);
-    expect(world.registry.place([vertex("lines", 1), vertex("count", 3)], {})).toEqual({
+    expect(world.registry.place([vertex("lines", 1), vertex("count", 3)], {}, "i")).toEqual({
       "lines/0": "a",
       "count/0": "a",
       "count/1": "b",
@@ -119,7 +125,7 @@ describe("placement (P5)", () => {
   it("fills up the larger worker when the smaller one has no slot left", () => {
     world.register("a", 1);
     world.register("b", 3);
-    expect(world.registry.place([vertex("count", 4)], {})).toEqual({
+    expect(world.registry.place([vertex("count", 4)], {}, "i")).toEqual({
       "count/0": "a",
       "count/1": "b",
       "count/2": "b",
@@ -129,8 +135,8 @@ describe("placement (P5)", () => {
 
   it("needs as many slots as the widest vertex has subtasks", () => {
     world.register("a", 2);
-    expect(world.registry.place([vertex("count", 3)], {})).toBeUndefined();
-    expect(world.registry.place([vertex("lines", 2), vertex("count", 2)], {})).toBeDefined();
+    expect(world.registry.place([vertex("count", 3)], {}, "i")).toBeUndefined();
+    expect(world.registry.place([vertex("lines", 2), vertex("count", 2)], {}, "i")).toBeDefined();
   });
 
   it("leaves where they are whom no failure has hit, and counts their slots", () => {
@@ -138,27 +144,46 @@ describe("placement (P5)", () => {
     world.register("b", 1);
     const vertices = [vertex("lines", 2), vertex("count", 1)];
     const kept = { "count/0": "b" };
-    expect(world.registry.place(vertices, kept)).toEqual({ "lines/0": "b", "lines/1": "a", "count/0": "b" });
-    expect(world.registry.place([vertex("lines", 3)], { "lines/2": "b" })).toBeUndefined();
+    expect(world.registry.place(vertices, kept, "i")).toEqual({
+      "lines/0": "b",
+      "lines/1": "a",
+      "count/0": "b",
+    });
+    expect(world.registry.place([vertex("lines", 3)], { "lines/2": "b" }, "i")).toBeUndefined();
   });
 
   it("takes a worker that is avoided where no other one has a slot", async () => {
     world.register("a", 2);
     world.register("b", 1);
     world.registry.avoid("a");
-    expect(world.registry.place([vertex("count", 1)], {})).toEqual({ "count/0": "b" });
-    expect(world.registry.place([vertex("count", 2)], {})).toEqual({ "count/0": "b", "count/1": "a" });
+    expect(world.registry.place([vertex("count", 1)], {}, "i")).toEqual({ "count/0": "b" });
+    expect(world.registry.place([vertex("count", 2)], {}, "i")).toEqual({ "count/0": "b", "count/1": "a" });
     world.registry.lose("a", "its process has ended");
     world.register("a", 2);
-    expect(world.registry.place([vertex("count", 1)], {})).toEqual({ "count/0": "a" });
+    expect(world.registry.place([vertex("count", 1)], {}, "i")).toEqual({ "count/0": "a" });
+  });
+
+  it("gives a worker the subtasks of whose state it has copies, as far as its slots go (P102)", () => {
+    world.register("a", 1);
+    world.register("b", 1, "answers", { i: [0], other: [1] });
+    world.register("c", 1, "answers", { i: [0, 2] });
+    expect(world.registry.place([vertex("count", 3)], {}, "i")).toEqual({
+      "count/0": "b",
+      "count/1": "a",
+      "count/2": "c",
+    });
+    // Those of another incarnation count for nothing.
+    expect(world.registry.place([vertex("count", 1)], {}, "new")).toEqual({ "count/0": "a" });
+    world.registry.avoid("b");
+    expect(world.registry.place([vertex("count", 1)], {}, "i")).toEqual({ "count/0": "c" });
   });
 
   it("does not depend on the order of registration", () => {
     const other = new World();
     for (const name of ["c", "a", "b"]) world.register(name);
     for (const name of ["b", "c", "a"]) other.register(name);
-    expect(other.registry.place([vertex("count", 3)], {})).toEqual(
-      world.registry.place([vertex("count", 3)], {}),
+    expect(other.registry.place([vertex("count", 3)], {}, "i")).toEqual(
+      world.registry.place([vertex("count", 3)], {}, "i"),
     );
   });
 });
