@@ -189,6 +189,20 @@ export const directory: Kind<string> = {
   format: String,
 };
 
+/** A directory of the machine, made absolute. */
+export const localDirectory: Kind<string> = {
+  check: z.unknown().transform((input, context): string => {
+    const reading = readDirectory(input);
+    if ("value" in reading && !reading.value.startsWith("s3:")) return reading.value;
+    const problem =
+      "value" in reading ? `must be a directory of the machine, got ${show(input)}` : reading.problem;
+    context.addIssue({ code: "custom", message: problem });
+    return z.NEVER;
+  }),
+  limits: "path, or file:// URI",
+  format: String,
+};
+
 /** The storages that have a word of their own. */
 export const storageWords = ["jetstream", "filesystem", "memory"] as const;
 export type StorageWord = (typeof storageWords)[number];

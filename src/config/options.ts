@@ -10,6 +10,7 @@ import {
   duration,
   fraction,
   httpUrl,
+  localDirectory,
   minusOneIsZero,
   numbersById,
   oneOf,
@@ -179,7 +180,7 @@ export interface CheckpointingOptions {
    * when it is started again there: they are restored without the checkpoint storage. Default false.
    */
   readonly localRecovery?: boolean | undefined;
-  /** Directory of these copies, for any number of workers of the machine. Default: below the directory for temporary files. */
+  /** Directory of these copies, for any number of workers. Default: below the directory for temporary files. */
   readonly localDirectory?: string | undefined;
   /** Only true: records go on while state is written. */
   readonly async?: true | undefined;
@@ -313,7 +314,7 @@ export const jobOptions = {
   "checkpointing.iterations": option(oneOf(["refuse", "force", "exact"]), "refuse"),
   "checkpointing.incremental": option(truth, true),
   "checkpointing.localRecovery": option(truth, false),
-  "checkpointing.localDirectory": derived(directory, "below the directory for temporary files"),
+  "checkpointing.localDirectory": derived(localDirectory, "below the directory for temporary files"),
   "checkpointing.async": option(onlyYet(truth, true, "state is always written while records go on"), true),
   "restart.strategy": option(
     oneOf(["exponential-delay", "fixed-delay", "failure-rate", "none"], {
@@ -350,7 +351,7 @@ export const jobOptions = {
     }),
     "heap",
   ),
-  "state.directory": derived(directory, "below the system's directory for temporary files"),
+  "state.directory": derived(localDirectory, "below the system's directory for temporary files"),
   "state.cacheSize": derived(size(64 * KIB, 64 * GIB), "a quarter of the heap"),
   "channels.window": option(whole(2, 4_096), 64),
   "channels.flush": option(duration(1, SECOND), 5),

@@ -226,8 +226,8 @@ export class WorkerRegistry {
 
   /**
    * Subtask i of every vertex goes to slot i; slots are dealt round robin over the workers, so that the load is even.
-   * undefined when there are not enough. Workers that are avoided come last (WR2). A worker that has copies of the state
-   * of subtasks i comes first for slot i (P102).
+   * undefined when there are not enough. Workers that are avoided come last (WR2). A worker that has copies of the
+   * state of subtasks i comes first for slot i (P102).
    * @param kept where subtasks run that stay there, and with them their slots
    * @param incarnation of the job
    */
