@@ -190,11 +190,25 @@ export async function readSavepoint(
   const { name } = splitLocation(location);
   for await (const object of storage.list(`${name}/${METADATA}`)) {
     const digest = `sha256:${object.name.slice(`${name}/${METADATA}`.length)}`;
-    return parseSavepoint(await storage.get({ ...object, digest }), location, object.name);
+    const metadata = parseSavepoint(await storage.get({ ...object, digest }), location, object.name);
+    assertOwnObjects(metadata.manifest, location, object.name);
+    return metadata;
   }
   throw new ObjectMissingError(
     location,
     `there is no savepoint at ${location}: ${storage.description} holds no metadata of that name`,
+  );
+}
+
+/** @throws ObjectCorruptError when it names what is another savepoint's, or a job's (SP1) */
+function assertOwnObjects({ subtasks }: Manifest, location: string, object: string): void {
+  const { name } = splitLocation(location);
+  const foreign = subtasks.flatMap(neededObjects).find((each) => !each.name.startsWith(`${name}/`));
+  if (foreign === undefined) return;
+  throw new ObjectCorruptError(
+    object,
+    `the metadata of ${location} names the object "${foreign.name}", which is none of this savepoint's: a savepoint ` +
+      "keeps its name",
   );
 }
 

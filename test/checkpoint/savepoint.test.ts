@@ -16,6 +16,7 @@ import {
 import { type CheckpointStorage, stateObjects } from "../../src/checkpoint/storage.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../../src/errors.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
+import { listed } from "../../src/testing/storage-content.ts";
 import { keyedHandle, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 const NEVER = new AbortController().signal;
@@ -123,6 +124,21 @@ describe.each([
     const none = await open();
     await none.put(`${name}/metadata.${"0".repeat(64)}`, bytes("something else"));
     await expect(readSavepoint(location, none)).rejects.toThrow(ObjectCorruptError);
+  });
+
+  it("that names objects of another one is refused by name, also when it was given another name", async () => {
+    const to = await open();
+    const from = await source();
+    await writeSavepoint(await metadataIn(from), from, to, NEVER);
+    const { name: metadata, bytes: size } = (await listed(to.list(`${name}/metadata.`)))[0]!;
+    const digest = `sha256:${metadata.split(".").at(-1)}`;
+    const content = await to.get({ name: metadata, bytes: size, digest });
+    await to.put(metadata.replace(name, "renamed"), [content]);
+    const reading = readSavepoint(location.replace(name, "renamed"), to);
+    await expect(reading).rejects.toThrow(ObjectCorruptError);
+    await expect(reading).rejects.toThrow(
+      `renamed names the object "${name}/0", which is none of this savepoint's: a savepoint keeps its name`,
+    );
   });
 
   it("is complete with all of its objects, damaged or not", async () => {
