@@ -72,6 +72,7 @@ const changing = z.object({ meant: z.object({ life: text, nonce: text }).exactOp
 const parallelism = z.record(text, positive);
 const stateLook: z.ZodType<StateLook> = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("list") }),
+  z.object({ kind: z.literal("entries"), operator: text, state: text }),
   z.object({
     kind: z.literal("key"),
     operator: text,

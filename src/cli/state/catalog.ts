@@ -86,12 +86,12 @@ export function kindOf(
 }
 
 function unkeyedEntries(operator: OperatorPlan, parts: UnkeyedEntry["parts"]): UnkeyedEntry[] {
-  const names = [...new Set(parts.map(({ handle }) => handle.state))].sort();
-  return names.map((state) => {
+  const { id, operatorStates = {} } = operator;
+  const names = new Set([...Object.keys(operatorStates), ...parts.map(({ handle }) => handle.state)]);
+  return [...names].sort().map((state) => {
     const own = parts.filter(({ handle }) => handle.state === state);
-    const { distribution } = own[0]!.handle;
-    const kind = enginesKindOf(operator, state) ?? distribution;
-    return { operator: operator.id, state, kind, parts: own };
+    const distribution = own[0]?.handle.distribution ?? operatorStates[state]!;
+    return { operator: id, state, kind: enginesKindOf(operator, state) ?? distribution, parts: own };
   });
 }
 

@@ -13,7 +13,7 @@ import { commandOutput } from "../output/stdout.ts";
 import { count, size, table } from "../output/text.ts";
 import { type CatalogEntry, catalogOf, chosen, isKeyed, type KeyedEntry } from "./catalog.ts";
 import { headerOf } from "./header.ts";
-import { keyOf, lookalikes } from "./key-argument.ts";
+import { keyOf, lookalikes, neededKey, refuseKey } from "./key-argument.ts";
 import { countKeyed, keyedLines, linesOfKey, type StateLine, tablesOf, unkeyedLines } from "./lines.ts";
 import { getLive, listLive } from "./live.ts";
 import { loadCommand } from "./load/command.ts";
@@ -162,15 +162,18 @@ async function get(
   await withView(flags, async (view) => {
     if (flags.live === true) {
       checkLive(flags);
-      const now = await getLive(view, flags, job, operator, state, needed({ operator, state }, key));
-      if (now.lines.length === 0) throw nothingFor(operator, state, describeFrom(job, now.from));
+      const now = await getLive(view, flags, job, operator, state, key);
+      if (now.lines.length === 0 && key !== undefined)
+        throw nothingFor(operator, state, describeFrom(job, now.from));
       for (const line of now.lines) commandOutput.writeAsIs(textOf({ job, from: now.from, ...line }));
       return;
     }
     let found: { from: ReadFrom; lines: StateLine[] } | undefined;
     await withSource(view, job, flags, async (source) => {
       const entry = chosen(catalogOf(source.plan, source.manifest), job, operator, state)[0]!;
-      const lines = isKeyed(entry) ? await linesAt(entry, needed(entry, key), source) : unkeyed(entry, key);
+      const lines = isKeyed(entry)
+        ? await linesAt(entry, neededKey(entry, key), source)
+        : unkeyed(entry, key);
       found = { from: source.from, lines };
     });
     const { from, lines } = found!;
@@ -178,18 +181,9 @@ async function get(
   });
 }
 
-function needed({ operator, state }: Pick<CatalogEntry, "operator" | "state">, key: Key | undefined): Key {
-  if (key !== undefined) return key;
-  throw new RequestRefusedError(
-    `state "${state}" of operator ${operator} belongs to keys: name one, or write all of it with "tidemark state dump"`,
-  );
-}
-
 function unkeyed(entry: Exclude<CatalogEntry, KeyedEntry>, key: Key | undefined): StateLine[] {
-  if (key === undefined) return [...unkeyedLines(entry)];
-  throw new RequestRefusedError(
-    `state "${entry.state}" of operator ${entry.operator} belongs to no key (${entry.kind}): leave the key out`,
-  );
+  refuseKey(entry, key);
+  return [...unkeyedLines(entry)];
 }
 
 /** @throws RequestRefusedError when the key has nothing there, naming keys that look alike */

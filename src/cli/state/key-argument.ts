@@ -1,7 +1,8 @@
 /** The key that a user types: text as it is, other types as `tidemark state` prints them. */
-import { ConfigurationError } from "../../errors.ts";
+import { ConfigurationError, RequestRefusedError } from "../../errors.ts";
 import { describeValue } from "../../state/described.ts";
 import type { Key } from "../../state/descriptor.ts";
+import type { CatalogEntry } from "./catalog.ts";
 import { fromJson } from "./value-json.ts";
 
 /**
@@ -39,4 +40,20 @@ export function lookalikes(key: Key): Key[] {
   if (/^-?\d+$/.test(text)) others.push(BigInt(text));
   if (text === "true" || text === "false") others.push(text === "true");
   return others.filter((other) => other !== key && typeof other !== typeof key);
+}
+
+/** @throws RequestRefusedError when a state of keys is asked for without one */
+export function neededKey({ operator, state }: CatalogEntry, key: Key | undefined): Key {
+  if (key !== undefined) return key;
+  throw new RequestRefusedError(
+    `state "${state}" of operator ${operator} belongs to keys: name one, or write all of it with "tidemark state dump"`,
+  );
+}
+
+/** @throws RequestRefusedError when state without key is asked for with one */
+export function refuseKey({ operator, state, kind }: CatalogEntry, key: Key | undefined): void {
+  if (key === undefined) return;
+  throw new RequestRefusedError(
+    `state "${state}" of operator ${operator} belongs to no key (${kind}): leave the key out`,
+  );
 }

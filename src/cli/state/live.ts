@@ -1,5 +1,5 @@
 /** `tidemark state --live`: what a running job holds now, told by its workers through its leader. */
-import type { OperatorPlan } from "../../../machines/protocol.ts";
+import type { GraphPlan, OperatorPlan } from "../../../machines/protocol.ts";
 import type { LiveSubtask, StateLook } from "../../control/requests/live-state.ts";
 import { EnvironmentError, MessageTooLargeError, RequestRefusedError } from "../../errors.ts";
 import type { Key } from "../../state/descriptor.ts";
@@ -8,7 +8,8 @@ import { decodeEntry } from "../../state/snapshot/codec.ts";
 import type { ClusterView } from "../assembly.ts";
 import { type ClientFlags, clientOf, ofLeader } from "../commands/client.ts";
 import { readJob, recordsOf, unknownJob } from "../stored/retained.ts";
-import { catalogOf, chosen, isKeyed, type KeyedEntry, kindOf } from "./catalog.ts";
+import { type CatalogEntry, catalogOf, chosen, isKeyed, kindOf } from "./catalog.ts";
+import { neededKey, refuseKey } from "./key-argument.ts";
 import type { StateLine } from "./lines.ts";
 import type { ReadFrom } from "./state-source.ts";
 import { toJson } from "./value-json.ts";
@@ -17,14 +18,14 @@ import { toJson } from "./value-json.ts";
 export interface LiveSummary {
   readonly operator: string;
   readonly state: string;
-  readonly kind: KeyedEntry["kind"];
+  readonly kind: CatalogEntry["kind"];
   /** Left out: its rows are pieces of lists. */
   readonly rows?: number;
   /** The subtasks that have told. */
   readonly subtasks: number;
 }
 
-/** The states of keys that users have named. @throws RequestRefusedError when the job does not run */
+/** The states that users have named. @throws RequestRefusedError when the job does not run */
 export async function listLive(
   view: ClusterView,
   flags: ClientFlags,
@@ -37,21 +38,32 @@ export async function listLive(
   );
   const states = new Map<string, LiveSummary>();
   for (const { operator, state, rows } of told.flatMap(({ states = [] }) => states)) {
+    const kind = namedKindOf(operators.get(operator), state);
+    if (kind === undefined) continue;
     const name = `${operator} ${state}`;
-    const known = states.get(name) ?? {
-      operator,
-      state,
-      kind: kindOf(operators.get(operator)!, state),
-      subtasks: 0,
-    };
+    const known = states.get(name) ?? { operator, state, kind, subtasks: 0 };
     const sum = rows === undefined ? {} : { rows: (known.rows ?? 0) + rows };
     states.set(name, { ...known, ...sum, subtasks: known.subtasks + 1 });
   }
   return { from: fromOf(told), states: [...states.values()] };
 }
 
+/** undefined: it is the engine's own. */
+function namedKindOf(operator: OperatorPlan | undefined, state: string): CatalogEntry["kind"] | undefined {
+  const kind = operator?.operatorStates?.[state];
+  if (kind !== undefined || operator?.states?.includes(state) !== true) return kind;
+  return kindOf(operator, state);
+}
+
+interface Live {
+  readonly from: ReadFrom;
+  readonly lines: readonly StateLine[];
+}
+
 /**
- * What one key has now, all of it at one moment: its subtask reads it between two records.
+ * What one key has now, all of it at one moment: its subtask reads it between two records. Of state that belongs to no
+ * key what each subtask has.
+ *
  * @throws RequestRefusedError when the job does not run, or has no such state; EnvironmentError when the worker of the
  *   key does not answer
  */
@@ -61,32 +73,51 @@ export async function getLive(
   job: string,
   operator: string,
   state: string,
-  key: Key,
-): Promise<{ readonly from: ReadFrom; readonly lines: readonly StateLine[] }> {
+  key: Key | undefined,
+): Promise<Live> {
   const { plan } = await readJob(await recordsOf(view, job), job);
   const entry = chosen(catalogOf(plan, { subtasks: [] }), job, operator, state)[0]!;
-  if (!isKeyed(entry) || entry.kind === "table" || entry.kind === "timers")
+  if (entry.kind === "table" || entry.kind === "timers")
     throw new RequestRefusedError(
-      `state "${state}" of operator ${operator} is none that a key has by a name of yours, and only such are read live: leave out --live, which reads the latest checkpoint`,
+      `state "${state}" of operator ${operator} has no name of yours, and only such are read live: leave out --live, which reads the latest checkpoint`,
     );
-  const told = await ask(view, flags, job, { kind: "key", operator, state, key });
-  const found = told.find(({ rows }) => rows !== undefined);
-  if (found?.rows === undefined) {
-    const { id, parallelism } = plan.vertices.find(({ operators }) =>
-      operators.some((one) => one.id === operator),
-    )!;
-    const owner = `${id}/${ownerOf(keyGroupOf(key, plan.maxParallelism), parallelism, plan.maxParallelism)}`;
-    throw new EnvironmentError(
-      `subtask ${owner} of job ${job}, which has the key, does not run, or its worker does not answer: "tidemark status ${job}" tells; without --live the latest checkpoint is read`,
-    );
+  if (!isKeyed(entry)) {
+    refuseKey(entry, key);
+    const told = await ask(view, flags, job, { kind: "entries", operator, state });
+    return { from: fromOf(told), lines: told.flatMap((one) => entryLines(entry, one)) };
   }
-  const line = { operator, state, subtask: found.subtask, key: toJson(key) };
+  const wanted = neededKey(entry, key);
+  const told = await ask(view, flags, job, { kind: "key", operator, state, key: wanted });
+  const found = told.find(({ rows }) => rows !== undefined);
+  if (found?.rows === undefined) throw unanswered(job, plan, operator, wanted);
+  const line = { operator, state, subtask: found.subtask, key: toJson(wanted) };
   const lines = found.rows.map(({ entry: name, value }) => ({
     ...line,
     ...(name !== undefined && { entry: toJson(decodeEntry(name)) }),
     value: toJson(decodeEntry(value)),
   }));
   return { from: fromOf([found]), lines };
+}
+
+function entryLines(
+  { operator, state, kind }: CatalogEntry,
+  { subtask, rows = [] }: LiveSubtask,
+): StateLine[] {
+  return rows.map(({ value }) => {
+    const held = decodeEntry(value);
+    const line = { operator, state, subtask };
+    if (kind !== "broadcast") return { ...line, value: toJson(held) };
+    const [entry, one] = held as readonly [unknown, unknown];
+    return { ...line, entry: toJson(entry), value: toJson(one) };
+  });
+}
+
+function unanswered(job: string, { vertices, maxParallelism }: GraphPlan, operator: string, key: Key): Error {
+  const { id, parallelism } = vertices.find(({ operators }) => operators.some((one) => one.id === operator))!;
+  const owner = `${id}/${ownerOf(keyGroupOf(key, maxParallelism), parallelism, maxParallelism)}`;
+  return new EnvironmentError(
+    `subtask ${owner} of job ${job}, which has the key, does not run, or its worker does not answer: "tidemark status ${job}" tells; without --live the latest checkpoint is read`,
+  );
 }
 
 async function ask(

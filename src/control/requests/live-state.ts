@@ -2,10 +2,11 @@
 import type { SubtaskName } from "../../../machines/protocol.ts";
 import type { Key } from "../../state/descriptor.ts";
 
-/** How many rows each state has, or what one key holds in one of them. */
+/** How many rows each state has, what one key holds in one of them, or the entries of one that belongs to no key. */
 export type StateLook =
   | { readonly kind: "list" }
-  | { readonly kind: "key"; readonly operator: string; readonly state: string; readonly key: Key };
+  | { readonly kind: "key"; readonly operator: string; readonly state: string; readonly key: Key }
+  | { readonly kind: "entries"; readonly operator: string; readonly state: string };
 
 /** A state of one subtask. */
 export interface LiveState {
@@ -28,7 +29,7 @@ export interface LiveSubtask {
   readonly generation: number;
   /** To "list". */
   readonly states?: readonly LiveState[];
-  /** To "key", of the subtask that has the key. */
+  /** To "key", of the subtask that has the key; to "entries", of each. */
   readonly rows?: readonly LiveRow[];
 }
 

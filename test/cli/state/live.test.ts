@@ -9,7 +9,7 @@ import { until } from "../workspace.ts";
 const shared = new SharedServer("live");
 
 const jobText = (interval: string) => `
-import { defineJob, fileSink, jetstreamSource, listState, mapState, valueState } from "tidemark";
+import { defineJob, fileSink, jetstreamSource, listState, mapState, operatorListState, valueState } from "tidemark";
 export default defineJob("words", { parallelism: 2, checkpointing: { interval: "${interval}" } }, (job) => {
   job
     .source("lines", jetstreamSource({ stream: "IN", subjects: ["in"], decode: "text" }))
@@ -32,6 +32,13 @@ export default defineJob("words", { parallelism: 2, checkpointing: { interval: "
         return word;
       },
       onTimer() {},
+    })
+    .process("keep", {
+      state: { kept: operatorListState() },
+      onRecord(word, { state }) {
+        state.kept.add([word, -0]);
+        return word;
+      },
     })
     .sink("out", fileSink({ directory: "out" }));
 });
@@ -93,13 +100,29 @@ test("a key is read where no checkpoint has it yet, in each kind of state, and w
     ["count", "all", "list", undefined],
     ["count", "lately", "list", 41],
     ["count", "both", "map", 4],
+    ["keep", "kept", "list", 41],
   ]);
+  const kept = await asks("state", "get", "words", "keep", "kept", "--live");
+  const entries = kept.stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Line);
+  expect(entries).toHaveLength(41);
+  expect(entries[0]).toMatchObject({
+    subtask: expect.any(String),
+    value: [expect.any(String), { $number: "-0" }],
+  });
 
   const get = ["state", "get", "words", "count"];
   const refusals: readonly (readonly [command: readonly string[], code: number, words: string])[] = [
     [[...get, "count", "nobody", "--live"], 4, "has nothing for this key (of job words, live"],
     [[...get, "cuont", "hello", "--live"], 4, 'has no state "cuont"; did you mean "count"?'],
     [[...get, "processing timers", "hello", "--live"], 4, "only such are read live"],
+    [
+      ["state", "get", "words", "keep", "kept", "a", "--live"],
+      4,
+      "belongs to no key (list): leave the key out",
+    ],
     [[...get, "count", "--live"], 4, "belongs to keys: name one"],
     [[...get, "count", "hello", "--live", "--checkpoint", "1"], 2, "--live and --checkpoint name two places"],
     [["state", "ls", "none", "--live"], 4, "there is no job none"],
