@@ -11,8 +11,9 @@
  *
  * - YS1 A new snapshot rests on the layers of the checkpoint that its barrier names, and on no other ones: that one is
  *   complete, and stays while this one is pending.
- * - YS2 When one is added, those above the first one hold no more bytes than it: else a snapshot of all rows takes the
- *   place of all. So a restore reads about twice what there is, which costs about one more write of each row.
+ * - YS2 Those above the first one hold no more bytes than it, as far as the last one tells how large the next one will
+ *   be: else a snapshot of all rows takes the place of all. So a restore reads about twice what there is, which costs
+ *   about one more write of each row.
  * - YS3 So many layers that are as large as each other become one: the next snapshot gives the changes since the cut
  *   below them. So there are few layers, their number grows with the logarithm of the changes, and none is read to be
  *   merged.
@@ -113,7 +114,9 @@ export class StateLayers {
     if (state === undefined || state.version !== address.version) return undefined;
     const pieces = piecesOf(state.layers);
     const wholeBytes = bytesOf(pieces.filter(({ changes }) => changes !== true));
-    if (wholeBytes <= this.#inlineBytesMax || bytesOf(pieces) >= 2 * wholeBytes) return undefined;
+    const lastBytes = state.layers.length > 1 ? bytesOf(state.layers.at(-1)!.pieces) : 0;
+    const expectedBytes = bytesOf(pieces) + lastBytes;
+    if (wholeBytes <= this.#inlineBytesMax || expectedBytes >= 2 * wholeBytes) return undefined;
     return merged({ cut: state.cut, below: state.layers, level: 0 });
   }
 

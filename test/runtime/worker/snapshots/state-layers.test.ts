@@ -174,6 +174,20 @@ test("a thousand checkpoints of a few changes: few pieces, and a restore reads a
   expect(restored.live).toEqual(subtask.live);
 });
 
+test("where most rows change each time, a restore reads no more than about twice what there is (YS2)", async () => {
+  const subtask = new Subtask(new MemoryStorage());
+  for (let key = 0; key < KEYS; key++) subtask.set(key, key);
+  let latest = await subtask.snapshot(1, null);
+  const whole = bytesIn(latest.pieces);
+  for (const share of [0.3, 0.6, 0.9, 1]) {
+    for (let i = 0; i < 20; i++) {
+      for (let key = 0; key < KEYS * share; key++) subtask.set(key, key + i);
+      latest = await subtask.snapshot(latest.checkpointId + 1, latest.checkpointId);
+      expect(bytesIn(latest.pieces)).toBeLessThanOrEqual(2.1 * whole);
+    }
+  }
+});
+
 test("a state that one subtask did not write for these key groups is written whole first", async () => {
   const storage = new MemoryStorage();
   const first = new Subtask(storage);
