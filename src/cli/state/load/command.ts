@@ -16,7 +16,7 @@ export function loadCommand(state: Command): void {
     .requiredOption("--from <file>", "the lines; - is standard input")
     .requiredOption(
       "--to <place>",
-      "where the savepoint goes: a directory (an absolute path) or nats:<bucket>",
+      "where the savepoint goes: a directory (an absolute path), nats:<bucket> or s3://<bucket>/<prefix>",
     )
     .addHelpText("after", exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "it is complete"))
     .action(load);
