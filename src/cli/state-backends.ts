@@ -8,7 +8,8 @@ import { systemClock } from "../clock.ts";
 import type { JobConfig } from "../config/job-config.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { openDiskBackends } from "../lmdb/disk-backends.ts";
-import { heapBackends, type StateBackends } from "../state/backends.ts";
+import { type StateBackends, WatchedHeapBackends } from "../state/backends.ts";
+import { type HeapWatchOptions, watchHeap } from "./process/heap-watch.ts";
 
 /** The rest is for records under way, timers, and rubbish that is not collected yet. */
 const SHARE_OF_HEAP = 4;
@@ -29,8 +30,17 @@ export async function openLocalCopies(
 }
 
 /** @throws EnvironmentError */
-export async function openStateBackends(state: JobConfig["state"], job: string): Promise<StateBackends> {
-  if (state.backend === "heap") return heapBackends;
+export async function openStateBackends(
+  state: JobConfig["state"],
+  job: string,
+  /** Told when memory is nearly used up, and by which states, and when there is room again. */
+  memory: Pick<HeapWatchOptions, "tell" | "calm">,
+): Promise<StateBackends> {
+  if (state.backend === "heap") {
+    const backends = new WatchedHeapBackends();
+    watchHeap({ clock: systemClock, sizes: () => backends.sizes(), ...memory });
+    return backends;
+  }
   return await openDiskBackends({
     // Of each user a root of their own: another one's cannot be written.
     root: state.directory ?? join(tmpdir(), `tidemark-state-${process.getuid?.() ?? "0"}`),

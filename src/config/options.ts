@@ -246,7 +246,7 @@ export interface StateBackendOptions {
   readonly directory?: string | undefined;
   /**
    * Backend "disk": about how much memory a worker uses for rows. Default: a quarter of what Node may use for objects.
-   * Limit 64 KiB to 64 GiB.
+   * Limit 1 KiB to 64 GiB.
    */
   readonly cacheSize?: Size | undefined;
 }
@@ -352,7 +352,7 @@ export const jobOptions = {
     "heap",
   ),
   "state.directory": derived(localDirectory, "below the system's directory for temporary files"),
-  "state.cacheSize": derived(size(64 * KIB, 64 * GIB), "a quarter of the heap"),
+  "state.cacheSize": derived(size(KIB, 64 * GIB), "a quarter of the heap"),
   "channels.window": option(whole(2, 4_096), 64),
   "channels.flush": option(duration(1, SECOND), 5),
   cancelTimeout: option(duration(100, HOUR), 10 * SECOND),

@@ -12,6 +12,8 @@ interface RunArguments {
   readonly only: string | undefined;
   /** What to disturb; undefined: all in turn. */
   readonly job: string | undefined;
+  /** Where the workers keep keyed state. */
+  readonly backend: "heap" | "disk";
 }
 
 /**
@@ -28,18 +30,20 @@ export function runArguments(restriction: "only" | "job"): RunArguments {
       keep: { type: "boolean", default: false },
       only: { type: "string" },
       job: { type: "string" },
+      backend: { type: "string", default: "heap" },
     },
   });
   const seconds = Number(values.seconds);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
   if (!(seconds > 0) || !Number.isSafeInteger(seed))
     refuse("--seconds is a positive number, --seed a whole one");
-  const { only, job, json, keep } = values;
+  const { only, job, json, keep, backend } = values;
+  if (backend !== "heap" && backend !== "disk") refuse(`--backend is heap or disk, and not "${backend}"`);
   if (only !== undefined && restriction !== "only")
     refuse("--only is for the command that has kinds of messages: fuzz");
   if (job !== undefined && restriction !== "job") refuse("--job is for the command that has several: chaos");
   console.error(`seed ${seed}`);
-  return { seconds, seed, json, keep, only, job };
+  return { seconds, seed, json, keep, only, job, backend };
 }
 
 export function refuse(reason: string): never {

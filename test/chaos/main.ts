@@ -1,13 +1,15 @@
 /**
- * `node dist/test/chaos/main.js --seconds 60 [--seed N] [--job NAME] [--json] [--keep]`: exit code 0 only when nothing
- * was wrong. Without `--job` all jobs are disturbed in turn, each for its share of the seconds.
+ * `node dist/test/chaos/main.js --seconds 60 [--seed N] [--job NAME] [--backend heap|disk] [--json] [--keep]`
+ *
+ * Exit code 0 only when nothing was wrong. Without `--job` all jobs are disturbed in turn, each for its share of the
+ * seconds.
  */
 import { refuse, runArguments } from "./arguments.ts";
 import { type ChaosReport, succeeded, together } from "./report.ts";
 import { runChaos } from "./run.ts";
 import { WORKLOADS } from "./workloads/workloads.ts";
 
-const { seed, seconds, job, json, keep } = runArguments("job");
+const { seed, seconds, job, json, keep, backend } = runArguments("job");
 const workloads = WORKLOADS.filter(({ name }) => job === undefined || name === job);
 if (workloads.length === 0)
   refuse(`--job is one of ${WORKLOADS.map(({ name }) => name).join(", ")}, and not "${job}"`);
@@ -15,13 +17,15 @@ const each = seconds / workloads.length;
 const reports: ChaosReport[] = [];
 for (const workload of workloads) {
   const report = await runChaos({
-    ...{ workload, seed, seconds: each, keepLogs: keep },
+    ...{ workload, seed, seconds: each, keepLogs: keep, backend },
     ...(json ? {} : { tell: (line: string) => console.error(line) }),
   });
   reports.push(report);
   if (succeeded(report)) continue;
   console.error(`logs, story and event feed: ${report.directory}`);
-  console.error(`again: npm run chaos -- --seconds ${each} --seed ${seed} --job ${workload.name}`);
+  console.error(
+    `again: npm run chaos -- --seconds ${each} --seed ${seed} --job ${workload.name} --backend ${backend}`,
+  );
 }
 console.log(JSON.stringify(reports.length === 1 ? reports[0] : together(reports)));
 process.exit(reports.every(succeeded) ? 0 : 1);

@@ -28,6 +28,8 @@ export interface ChaosOptions {
   readonly coordinators?: number;
   readonly workers?: number;
   readonly keepLogs?: boolean;
+  /** Where the workers keep keyed state. Default "heap". */
+  readonly backend?: "heap" | "disk";
   readonly tell?: (line: string) => void;
 }
 
@@ -90,6 +92,12 @@ async function disturb(
       CHAOS_HEARTBEAT_TIMEOUT_MS: String(SLEEP_NOTICED_MS),
       CHAOS_UNALIGNED: String(unaligned),
       CHAOS_SERVICE: service.addressFor(JOB),
+      // A few rows fit into so little memory.
+      ...(options.backend === "disk" && {
+        TIDEMARK_STATE_BACKEND: "disk",
+        TIDEMARK_STATE_CACHE_SIZE: "1 KiB",
+        TIDEMARK_STATE_DIRECTORY: join(directory, "state"),
+      }),
     },
     logLevel: "debug",
   });

@@ -182,7 +182,7 @@ describe("what Flink takes is taken", () => {
       'state.directory: means nothing with state.backend "heap"',
       'state.cacheSize: means nothing with state.backend "heap"',
     ]);
-    expect(() => resolve({ state: { cacheSize: 1000 } })).toThrow(/state.cacheSize: must be from 64 KiB to/);
+    expect(() => resolve({ state: { cacheSize: 1000 } })).toThrow(/state.cacheSize: must be from 1 KiB to/);
   });
 });
 

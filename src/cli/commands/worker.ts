@@ -2,6 +2,8 @@
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { SLOTS_MAX } from "../../control/shapes.ts";
+import type { TroubleWatch } from "../../dataflow/trouble.ts";
+import { EnvironmentError } from "../../errors.ts";
 import type { Worker } from "../../runtime/worker/worker.ts";
 import { createWorker, prepareJob } from "../assembly.ts";
 import {
@@ -71,12 +73,20 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   const logger = loggerOf(flags, "worker");
   const prepared = prepareJob(await loadJobFileToRun(path), overridesOf(flags));
   watchExits(path, (reason) => tellParent({ type: "crashed", reason }));
-  const backends = await openStateBackends(prepared.config.state, prepared.job.name);
+  let memory: TroubleWatch | undefined;
+  const backends = await openStateBackends(prepared.config.state, prepared.job.name, {
+    tell(message) {
+      logger.warn({ job: prepared.job.name }, message);
+      memory?.failed(new EnvironmentError(message));
+    },
+    calm: () => memory?.passed(),
+  });
   const { storage, localRecovery } = prepared.config.checkpointing;
   const copies = await openLocalCopies(localRecovery, prepared.job.name, logger);
   const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger, {
     storage,
   });
+  memory = cluster.troubles.watch("keeping keyed state in memory", 0);
   const worker = createWorker(cluster, prepared, {
     backends,
     copies,

@@ -86,7 +86,7 @@ export class RowCache {
     if (this.bytesMax === undefined) return;
     const bytes = ROW_BYTES + sizeOf(row.key, 0) + sizeOf(row.value, 0);
     this.rowBytes += (bytes - this.rowBytes) / Math.min(this.measured, MEAN_OF);
-    this.rowsMax = Math.max(ROWS_AT_A_TIME, Math.floor(this.bytesMax / this.rowBytes));
+    this.rowsMax = Math.max(1, Math.floor(this.bytesMax / this.rowBytes));
   }
 
   /** A row has come into memory. */

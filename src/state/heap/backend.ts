@@ -43,6 +43,13 @@ export interface BackendTable extends StateTable {
   close(): void;
 }
 
+export interface StateSize {
+  readonly operator: string;
+  readonly state: string;
+  readonly rows: number;
+  readonly bytesPerRow: number | undefined;
+}
+
 /** What a table needs to know. */
 export interface TableSurroundings extends Required<KeyedBackendOptions>, Required<TableOptions> {
   readonly name: string;
@@ -159,6 +166,17 @@ export class HeapBackend implements KeyedBackend {
       for (const table of tables) table.addKeys(group, keys);
       yield* keys;
     }
+  }
+
+  /** How many rows each table has, and their mean size where a cut or a restore has shown it. */
+  sizes(): StateSize[] {
+    const { operator } = this.options;
+    return this.tables.map(({ name, rowCount, bytesPerRow }) => ({
+      operator,
+      state: name,
+      rows: rowCount,
+      bytesPerRow,
+    }));
   }
 
   close(): void {
