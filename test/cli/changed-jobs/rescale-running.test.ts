@@ -143,6 +143,43 @@ const twoWriters = {
   leader.kill("SIGKILL");
 });
 
+test("a region that the new plan does not have runs nowhere any more", async () => {
+  const { asks, workspace, json } = shared;
+  const leader = coordinator();
+  const all = workers(2);
+  workspace.write(
+    "job.mjs",
+    `import { appendFileSync } from "node:fs";
+import { defineJob, fileSink, generatorSource } from "tidemark";
+const pids = new URL("pids", import.meta.url);
+export default defineJob("counting", { parallelism: 2, checkpointing: { interval: "200ms" } }, (job) => {
+  job
+    .source("numbers", generatorSource({ count: 10_000_000, ratePerSecond: 400, splits: 2, generate: (index) => index }))
+    .map("tell", (index) => {
+      appendFileSync(pids, process.pid + "\\n");
+      return String(index);
+    })
+    .sink("lines", fileSink({ directory: "out" }));
+});
+`,
+  );
+  expect(await asks("submit", "job.mjs")).toMatchObject({ code: 0 });
+  const seen = () => new Set(workspace.read("pids").trim().split("\n").slice(-100)).size;
+  await runsIn(2, all);
+  await until(
+    () => seen() === 2,
+    () => "both workers process records",
+  );
+  await json("rescale", "counting", "--parallelism", "1");
+  await runsIn(1, all);
+  await until(
+    () => seen() === 1,
+    () => "one of them does",
+  );
+  expect(await asks("cancel", "counting")).toMatchObject({ code: 0 });
+  leader.kill("SIGKILL");
+});
+
 /** The number of counting subtasks that the record has decided. */
 async function decided(): Promise<number | undefined> {
   const found = await readRecord(await shared.cluster.openRecords(), "counting");

@@ -50,14 +50,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "transactions: committables.filter(({ writer }) => writer === index),",
   },
   {
-    name: "each key group gets the greatest event time of its operator",
-    draws: "a rescale in mid-run",
-    file: "src/job/restore/rescaled-times.ts",
-    find: ".map((time) => ({\n        ...time,",
-    replace:
-      ".map((time, _, all) => ({\n        ...time,\n        watermark: Math.max(...all.map(({ watermark }) => watermark)),",
-  },
-  {
     name: "the watermark of an operator is forgotten at its restore",
     draws: "timestamps that rise",
     file: "src/dataflow/time/operator-times.ts",
