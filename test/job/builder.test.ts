@@ -508,7 +508,7 @@ describe("refused as a whole", () => {
       const { key, message } = refused({ ttl: { after: "1 h" } }, 1);
       expect(key).toBe(name);
       expect(message).toContain("and nothing else");
-      expect(refused("1 h").message).toContain("an object with ttl is needed");
+      expect(refused("1 h").message).toContain("an object with ttl, version, migrate is needed");
       expect(refused({ tll: 1 }).message).toBe(`${name}: no option "tll"; did you mean "ttl"?`);
       expect(refused({ ttl: "1 h" }).message).toContain(`${name}: ttl: an object with after`);
       expect(refused({ ttl: {} }).message).toContain(`${name}: ttl: after must be a duration`);
