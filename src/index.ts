@@ -127,6 +127,7 @@ export {
 export type { WindowedStream, WindowFunction } from "./job/windows/windowed-stream.ts";
 export type { BroadcastState, ReadOnlyBroadcastState } from "./state/broadcast-state.ts";
 export { broadcastState } from "./state/broadcast-state.ts";
+export type { KeyedBackend, KeyedBackendOptions } from "./state/contract.ts";
 export type {
   AggregateFunction,
   AggregatingState,
@@ -139,6 +140,11 @@ export type {
   ValueState,
 } from "./state/descriptor.ts";
 export { aggregatingState, listState, mapState, reducingState, valueState } from "./state/descriptor.ts";
+export { DiskBackend } from "./state/disk/backend.ts";
+export { RowCache } from "./state/disk/row-cache.ts";
+export type { RowStore } from "./state/disk/store/row-store.ts";
+export { HeapBackend } from "./state/heap/backend.ts";
+export type { OpenBackend } from "./state/keyed-state.ts";
 export type { OperatorListState } from "./state/operator-state.ts";
 export { operatorListState, operatorUnionState } from "./state/operator-state.ts";
 export type { TtlOptions } from "./state/ttl/time-to-live.ts";

@@ -9,6 +9,7 @@ import type { JobConfig } from "../config/job-config.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { openDiskBackends } from "../lmdb/disk-backends.ts";
 import { type StateBackends, WatchedHeapBackends } from "../state/backends.ts";
+import { openOwnBackends } from "./own-backend.ts";
 import { type HeapWatchOptions, watchHeap } from "./process/heap-watch.ts";
 
 /** The rest is for records under way, timers, and rubbish that is not collected yet. */
@@ -41,6 +42,7 @@ export async function openStateBackends(
     watchHeap({ clock: systemClock, sizes: () => backends.sizes(), ...memory });
     return backends;
   }
+  if (state.backend !== "disk") return await openOwnBackends(state.backend);
   return await openDiskBackends({
     // Of each user a root of their own: another one's cannot be written.
     root: state.directory ?? join(tmpdir(), `tidemark-state-${process.getuid?.() ?? "0"}`),

@@ -26,7 +26,8 @@ export interface JobConfig {
   readonly restart: RestartConfig;
   readonly heartbeat: { readonly pingIntervalMs: number; readonly timeoutMs: number };
   readonly state: {
-    readonly backend: "heap" | "disk";
+    /** "heap", "disk", or the absolute path of a module. */
+    readonly backend: string;
     readonly directory?: string | undefined;
     readonly cacheBytes?: number | undefined;
   };

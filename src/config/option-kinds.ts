@@ -223,6 +223,27 @@ export const storage: Kind<string> = {
   format: String,
 };
 
+/** Flink's classes for two of the backends. */
+const BACKEND_CLASS =
+  /^org\.apache\.flink\.(runtime\.state\.hashmap\.HashMap|(?:contrib\.streaming\.state|state\.rocksdb)\.EmbeddedRocksDB)StateBackend(Factory)?$/i;
+
+/** A word, or the path of a module, made absolute. */
+export const stateBackend: Kind<string> = {
+  check: z.unknown().transform((input, context): string => {
+    const text = typeof input === "string" ? input.trim() : "";
+    const ofFlink = BACKEND_CLASS.exec(text)?.[1];
+    const word = (ofFlink === undefined ? text : /hashmap/i.test(ofFlink) ? "heap" : "disk").toLowerCase();
+    if (word === "heap" || word === "hashmap") return "heap";
+    if (word === "disk" || word === "rocksdb") return "disk";
+    if (/^\.{1,2}[/\\]/.test(text) || isAbsolute(text)) return resolve(text);
+    const message = `must be "heap" or "disk", or a module such as "./my-backend.ts", got ${show(input)}`;
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  }),
+  limits: "heap, disk, ./module.ts",
+  format: String,
+};
+
 type Read = { readonly value: string } | { readonly problem: string };
 
 function readStorage(input: unknown): Read {

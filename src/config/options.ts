@@ -19,6 +19,7 @@ import {
   orNone,
   type StorageWord,
   size,
+  stateBackend,
   storage,
   truth,
   whole,
@@ -236,9 +237,10 @@ export type RestartOptions =
 export interface StateBackendOptions {
   /**
    * "heap": in memory, all of it. "disk": in files of the worker, with what is used in memory, for state larger than
-   * memory; needs the package lmdb. Default "heap".
+   * memory; needs the package lmdb. Else the path of a module, from the working directory, that exports an
+   * `OpenBackend` by default. Default "heap".
    */
-  readonly backend?: "heap" | "disk" | undefined;
+  readonly backend?: "heap" | "disk" | `./${string}` | `../${string}` | `/${string}` | undefined;
   /**
    * Backend "disk": workers make directories of their own below this one, which go with them. Default: one below the
    * system's directory for temporary files.
@@ -338,19 +340,7 @@ export const jobOptions = {
   "restart.failureRateInterval": option(duration(1, YEAR), MINUTE),
   "heartbeat.pingInterval": option(duration(10, MINUTE), 250),
   "heartbeat.timeout": option(duration(10, HOUR), 10 * SECOND),
-  "state.backend": option(
-    oneOf(["heap", "disk"], {
-      hashmap: "heap",
-      "org.apache.flink.runtime.state.hashmap.hashmapstatebackend": "heap",
-      "org.apache.flink.runtime.state.hashmap.hashmapstatebackendfactory": "heap",
-      rocksdb: "disk",
-      "org.apache.flink.contrib.streaming.state.embeddedrocksdbstatebackend": "disk",
-      "org.apache.flink.contrib.streaming.state.embeddedrocksdbstatebackendfactory": "disk",
-      "org.apache.flink.state.rocksdb.embeddedrocksdbstatebackend": "disk",
-      "org.apache.flink.state.rocksdb.embeddedrocksdbstatebackendfactory": "disk",
-    }),
-    "heap",
-  ),
+  "state.backend": option(stateBackend, "heap"),
   "state.directory": derived(localDirectory, "below the system's directory for temporary files"),
   "state.cacheSize": derived(size(KIB, 64 * GIB), "a quarter of the heap"),
   "channels.window": option(whole(2, 4_096), 64),

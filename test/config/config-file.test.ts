@@ -248,7 +248,10 @@ describe("what is refused names the file, the line and the key as it is written"
       'checkpointing.interval (from FILE:1) is "1 s", but execution.checkpointing.interval (from FILE:2) is "2 s", and both ' +
         "are checkpointing.interval; leave one of them out",
     ],
-    ["state.backend.type: forst", 'state.backend.type (from FILE:1): must be "heap" or "disk", got "forst"'],
+    [
+      "state.backend.type: forst",
+      'state.backend.type (from FILE:1): must be "heap" or "disk", or a module such as "./my-backend.ts", got "forst"',
+    ],
     [
       "execution.checkpointing.interval-during-backlog: 0",
       "execution.checkpointing.interval-during-backlog (from FILE:1): 0 is not supported yet: the interval is the same " +

@@ -144,7 +144,9 @@ describe("what Flink takes is taken", () => {
         expect([config.state.backend, warnings]).toEqual([backend, []]);
       }
     for (const word of ["forst", "org.example.Backend", 1])
-      expect(() => resolve({}, { flags: { [key]: word } })).toThrow(/must be "heap" or "disk", got/);
+      expect(() => resolve({}, { flags: { [key]: word } })).toThrow(
+        /must be "heap" or "disk", or a module such as .*, got/,
+      );
   });
 
   test.each(["state.backend.type", "state.backend"])(

@@ -117,6 +117,7 @@ const RULES: readonly Rule[] = [
       "src/dataflow/",
       "src/formats/",
       "src/checkpoint/storage.ts",
+      "src/state/",
       ...words,
       "node:",
     ],
