@@ -4,7 +4,7 @@
  * the job stops, by the object's name, and with the object back it goes on to exact output. Nothing crashes (P20, P73).
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { ObjectHandle } from "../../machines/protocol.ts";
+import type { CheckpointingConfig, ObjectHandle } from "../../machines/protocol.ts";
 import { readSavepoint } from "../../src/checkpoint/savepoint.ts";
 import { neededObjects, snapshotObjects } from "../../src/checkpoint/storage.ts";
 import { garbageOf } from "../../src/cli/stored/garbage.ts";
@@ -153,7 +153,32 @@ describe.each<Place>(["directory", "object store"])("%s", (place) => {
     );
   }
 
-  test("while the job runs: its next checkpoint and its output are as if nothing were", async () => {
+  async function beginsAnew(checkpointing: Partial<CheckpointingConfig>): Promise<void> {
+    await world.close();
+    const { storage } = depot;
+    world = new MemoryWorld({ bounded: false, interval: "1 h", storage, savepoints: storage, checkpointing });
+    await world.begins(2000);
+    await world.runs();
+    await world.allCommitted();
+  }
+
+  test("while the job runs, of a state that a newer checkpoint has in common with it: named for both", async () => {
+    await checkpoint("first");
+    const [object, other] = (await objects()).get("state")!;
+    await depot.damage(object, "absent", other);
+    world.fill(1);
+    await checkpoint("second");
+    const record = await world.record();
+    const { subtasks } = await readManifest(depot.storage, record.checkpoints.at(-1)!.manifest);
+    expect(subtasks.flatMap(snapshotObjects).map(({ name }) => name)).toContain(object.name);
+    const { damage } = await verify(record, depot.storage, false);
+    expect(damage.map(({ name }) => name)).toEqual([object.name]);
+    await world.allCommitted();
+    expect((await world.runs()).failures).toEqual([]);
+  });
+
+  test("while the job runs, and each checkpoint stores all: the next one and the output are as if nothing were", async () => {
+    await beginsAnew({ incremental: false });
     let asked = 0;
     for (const kind of KINDS)
       for (const damage of DAMAGES) {

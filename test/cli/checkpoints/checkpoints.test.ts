@@ -147,7 +147,9 @@ test("without a coordinator they read what is stored", async () => {
       { checkpointId: 9, objects: 3, allFinished: false },
     ],
   });
-  expect((await asks("checkpoints", "ls", JOB)).stdout).toMatch(/^9 +3 +\d{4}-.*Z +\d+ m +\d+ B +3 +no$/m);
+  expect((await asks("checkpoints", "ls", JOB)).stdout).toMatch(
+    /^9 +3 +\d{4}-.*Z +\d+ m +\d+ B +\d+ B +3 +no$/m,
+  );
 
   const shown = (await asks("checkpoints", "show", JOB)).stdout;
   for (const line of [
