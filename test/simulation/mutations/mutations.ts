@@ -36,6 +36,13 @@ const NO_DIGEST: readonly Change[] = [
 
 export const MUTATIONS: readonly Mutation[] = [
   {
+    name: "a row on disk that was changed is not written when it leaves memory",
+    draws: "state on disk",
+    file: "src/state/disk/row-cache.ts",
+    find: "if (row.isDirty) dirty.push(row);",
+    replace: "if (!row.isStored) dirty.push(row);",
+  },
+  {
     name: "what was cut under former numbers of subtasks is taken for that of the present ones",
     draws: "a rescale in mid-run",
     file: "src/runtime/leader/generations/region-generations.ts",
