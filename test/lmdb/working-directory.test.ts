@@ -77,3 +77,26 @@ test("a store whose files cannot be written says which and what to do", async ()
   const open = () => new LmdbRowStore(lmdb, join(root, "file", "below"), () => {});
   expect(open).toThrow(/state directory .*below cannot be opened: .*; make room there, or give another one/);
 });
+
+test("a store whose disk is full says which directory it is, by the error of the disk", () => {
+  const full = (): never => {
+    throw new Error("Input/output error");
+  };
+  const database = {
+    getBinaryFast: () => undefined,
+    getRange: () => [],
+    putSync: () => {},
+    removeSync: () => {},
+    transactionSync: (act: () => void) => {
+      act();
+      full();
+    },
+    close: async () => {},
+  };
+  const store = new LmdbRowStore({ open: () => database }, join(root, "store"), () => {});
+  const write = () => store.transaction(() => store.put(Uint8Array.of(1), Uint8Array.of(2)));
+  expect(write).toThrow(EnvironmentError);
+  expect(write).toThrow(
+    /state directory .*store does not take what is written: Input\/output error; make room there/,
+  );
+});
