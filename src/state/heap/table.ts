@@ -24,10 +24,12 @@ import {
   RESTORED_CUT,
   type SnapshotBytes,
   type SnapshotCursor,
+  type StateRestorer,
   type StateRow,
 } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { hashOf } from "../key-groups.ts";
+import { ChunkRestorer } from "../snapshot/chunk-restorer.ts";
 import { ColumnEncoder } from "../snapshot/columns.ts";
 import type { BackendTable, TableSurroundings } from "./backend.ts";
 import { type Block, NO_ROWS } from "./blocks/block.ts";
@@ -38,7 +40,7 @@ import { HeapCursor } from "./cursor.ts";
 import { Directories, type Directory } from "./directory.ts";
 import { NamespaceIndex } from "./namespace-index.ts";
 import { RemovalHistory } from "./removals.ts";
-import { HeapRestorer } from "./restorer.ts";
+import { HeapRows } from "./restored-rows.ts";
 import { type CutReaders, RowGroup } from "./row-group.ts";
 import { withNamespace } from "./row-hash.ts";
 import { addressesOf } from "./row-order.ts";
@@ -228,16 +230,17 @@ export class HeapTable implements BackendTable, CutReaders {
     this.history.restored(RESTORED_CUT);
   }
 
-  restorer(source: SnapshotBytes): HeapRestorer {
+  restorer(source: SnapshotBytes): StateRestorer {
     const { operator, name, keyGroups, maxParallelism } = this.options;
     invariant(this.cut === 0, `state "${name}" of "${operator}" is restored after a cut was taken of it`);
-    return new HeapRestorer({
+    const { groups, directories } = this;
+    const rows = new HeapRows({ groups, directories, emptied: (directory) => this.forget(directory) });
+    return new ChunkRestorer({
       source,
       keyGroups,
       maxParallelism,
-      groups: this.groups,
-      directories: this.directories,
-      emptied: (directory) => this.forget(directory),
+      put: (group, key, namespace, value) => rows.put(group, key, namespace, value),
+      removeAll: (group, namespace) => rows.removeAll(group, namespace),
       took: (bytes, entries) => {
         this.bytesPerRow = bytes / entries;
         this.directory = this.directories.of(this.namespace);

@@ -193,9 +193,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "some key groups are dropped on restore",
-    file: "src/state/heap/restorer.ts",
-    find: "groups[keyGroup - keyGroups.first]",
-    replace: "groups[keyGroup % 8 === 3 ? -1 : keyGroup - keyGroups.first]",
+    file: "src/state/snapshot/chunk-restorer.ts",
+    find: "keyGroup >= keyGroups.first",
+    replace: "keyGroup % 8 !== 3 && keyGroup >= keyGroups.first",
   },
   {
     name: "restored transactions are committed newest first",

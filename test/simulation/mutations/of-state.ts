@@ -30,9 +30,9 @@ export const MUTATIONS_OF_STATE: readonly Mutation[] = [
   },
   {
     name: "a row that has changed twice is told as of its first change",
-    file: "src/state/heap/restorer.ts",
-    find: "} else target.own(directory, block).write(at, from.values[value], true);",
-    replace: "}",
+    file: "src/state/heap/restored-rows.ts",
+    find: "else target.own(directory, block).write(at, value, true);",
+    replace: "",
   },
   {
     name: "changes are told since a cut that came later",
