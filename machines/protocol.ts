@@ -11,9 +11,11 @@
 import type { GraphPlan } from "./graph/plan.ts";
 import type { AbandonedCheckpoint } from "./leader/abandoned.ts";
 import type { Fallback } from "./leader/fallback.ts";
+import type { ScalingConfig } from "./leader/scaling.ts";
 import type { ObjectHandle, SubtaskName, SubtaskSnapshot } from "./snapshot.ts";
 
 export type * from "./graph/plan.ts";
+export type { ScalingConfig } from "./leader/scaling.ts";
 export type * from "./snapshot.ts";
 
 /**
@@ -242,6 +244,8 @@ export interface JobRecord {
    * has claimed until it is gone; the latest ones.
    */
   readonly begunSavepoints: readonly string[];
+  /** Left out: the job keeps its numbers of subtasks until a user asks for others. */
+  readonly scaling?: ScalingConfig;
   /** The latest aborted checkpoints. */
   readonly aborted: readonly AbortedCheckpoint[];
   /**

@@ -176,9 +176,10 @@ export function addStorageOptions(command: Command): Command {
 export function addConfigOptions(command: Command): Command {
   return command
     .addOption(
-      new Option("-p, --parallelism <n>", "subtasks per operator (overrides the job file)").argParser(
-        wholeNumber(1),
-      ),
+      new Option(
+        "-p, --parallelism <n>",
+        'subtasks per operator, or "auto" (overrides the job file)',
+      ).argParser((text: string) => (text === "auto" ? text : wholeNumber(1)(text))),
     )
     .option(
       "--operator <id=n>",
@@ -206,7 +207,7 @@ export function operatorNumber(text: string, before: OperatorNumbers = {}): Oper
 }
 
 export interface ConfigFlags {
-  readonly parallelism?: number;
+  readonly parallelism?: number | "auto";
   readonly operator?: OperatorNumbers;
   readonly config: readonly string[];
 }

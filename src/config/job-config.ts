@@ -3,6 +3,7 @@
  *
  * The result is plain data: it travels in the job record, and workers use it as it is.
  */
+import type { ScalingConfig } from "../../machines/protocol.ts";
 import {
   type CheckpointingSettings,
   checkpointingOf,
@@ -17,6 +18,8 @@ import { type EffectiveOption, Settings } from "./settings.ts";
 /** Meaning, limits and defaults of each field: the option of the same name in `JobOptions`. */
 export interface JobConfig {
   readonly parallelism: number;
+  /** Left out: the numbers of subtasks stay until a user asks for others. */
+  readonly scaling?: ScalingConfig;
   readonly maxParallelism: number;
   /** The user has said it: state with another number is refused, rather than its number taken. */
   readonly fixesMaxParallelism: boolean;
@@ -69,7 +72,8 @@ export function resolveJobConfig(
   const settings = new Settings(layersOf(options, overrides));
   const checkpointing = checkpointingOf(settings);
   const config: JobConfig = {
-    parallelism: settings.get("parallelism"),
+    parallelism: settings.get("parallelism") ?? settings.get("scaling.min"),
+    ...scalingOf(settings),
     maxParallelism: settings.get("maxParallelism"),
     fixesMaxParallelism: settings.isSet("maxParallelism"),
     operators: settings.get("operatorParallelism"),
@@ -114,6 +118,21 @@ function layersOf(options: JobOptions, { file, environment, flags }: ConfigOverr
     layerOf(environmentEntries(environment ?? {})),
     layerOf(flagEntries(flags ?? {})),
   ];
+}
+
+function scalingOf(settings: Settings): Pick<JobConfig, "scaling"> {
+  if (settings.get("parallelism") !== null) {
+    for (const key of ["min", "max", "target", "window", "cooldown"] as const)
+      if (settings.isSet(`scaling.${key}`))
+        settings.warn(`scaling.${key}`, 'means nothing without parallelism: "auto"');
+    return {};
+  }
+  const min = settings.get("scaling.min");
+  const max = settings.get("scaling.max") ?? null;
+  if (max !== null && max < min) settings.refuse("scaling.max", `must not be less than scaling.min, ${min}`);
+  const target = settings.get("scaling.target");
+  const windowMs = settings.get("scaling.window");
+  return { scaling: { min, max, target, windowMs, cooldownMs: settings.get("scaling.cooldown") } };
 }
 
 function stateOf(settings: Settings): JobConfig["state"] {

@@ -31,8 +31,13 @@ import type { Duration, Size } from "./quantity.ts";
  * file.
  */
 export interface JobOptions {
-  /** Subtasks of every operator that does not name its own. Default 1, limit 1 to `maxParallelism`. */
-  readonly parallelism?: number | undefined;
+  /**
+   * Subtasks of every operator that does not name its own. Default 1, limit 1 to `maxParallelism`. "auto": it begins
+   * with `scaling.min`, and is changed as the job's load asks for it.
+   */
+  readonly parallelism?: number | "auto" | undefined;
+  /** Bounds of `parallelism: "auto"`. */
+  readonly scaling?: ScalingOptions | undefined;
   /** Number of key groups; fixed for the life of the job's state. Default 128, limit 1 to 32768. */
   readonly maxParallelism?: number | undefined;
   /**
@@ -187,6 +192,20 @@ export interface CheckpointingOptions {
   readonly async?: true | undefined;
 }
 
+/** When a job with `parallelism: "auto"` gets another number of subtasks, by how busy its workers are. */
+export interface ScalingOptions {
+  /** Default 1, limit 1 to `maxParallelism`. */
+  readonly min?: number | undefined;
+  /** Default: as many as the workers have slots. Limit 1 to `maxParallelism`. */
+  readonly max?: number | undefined;
+  /** The part of its time that a worker should be busy. Default 0.7, limit 0.1 to 1. */
+  readonly target?: number | undefined;
+  /** More subtasks when it was too busy for so long, fewer after four times this. Default 30 s, limit 1 s to 1 h. */
+  readonly window?: Duration | undefined;
+  /** The least time between two changes. Default 1 m, limit 1 s to 1 d. */
+  readonly cooldown?: Duration | undefined;
+}
+
 /**
  * What happens after a failure. Default: exponential-delay, without a limit of attempts, with checkpoints on or off.
  * (Flink does not restart a job without checkpoints. Here nothing of such a job is committed before its end, so
@@ -282,9 +301,14 @@ const COUNT_MAX = 2_147_483_647;
 
 /** Every option by its key. */
 export const jobOptions = {
-  parallelism: option(whole(1, 32_768), 1),
+  parallelism: option(orNone("auto", whole(1, 32_768)), 1),
   maxParallelism: option(whole(1, 32_768), 128),
   operatorParallelism: option(numbersById, {}),
+  "scaling.min": option(whole(1, 32_768), 1),
+  "scaling.max": derived(whole(1, 32_768), "as many as the workers have slots"),
+  "scaling.target": option(fraction(0.1, 1), 0.7),
+  "scaling.window": option(duration(1_000, HOUR), 30 * SECOND),
+  "scaling.cooldown": option(duration(1_000, DAY), MINUTE),
   "checkpointing.mode": option(oneOf(["exactly-once", "at-least-once"]), "exactly-once"),
   "checkpointing.interval": option(orNone("off", duration(10, YEAR)), null),
   "checkpointing.timeout": option(duration(10, YEAR), 10 * MINUTE),

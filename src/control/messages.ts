@@ -14,6 +14,7 @@ import type {
   JobStatus,
   MissingSubtask,
   RestartStrategy,
+  ScalingConfig,
   SubtaskName,
   SubtaskSnapshot,
 } from "../../machines/protocol.ts";
@@ -27,6 +28,7 @@ import type { OperatorsTime, SubtaskTime } from "./event-time-messages.ts";
 import type { HotKeysReport } from "./hot-keys.ts";
 import type { CollectionReport, DisposalReport } from "./requests/deletion.ts";
 import type { LiveSubtask, StateLook } from "./requests/live-state.ts";
+import type { LoadReport } from "./requests/load-report.ts";
 import type { DeployedRestore, Parallelism, PlanQuestion, RescaleRequest } from "./requests/rescale.ts";
 import type { PausedReport, WatermarkReport } from "./source-messages.ts";
 import type { Addressed } from "./store-identity.ts";
@@ -48,6 +50,8 @@ export interface JobSubmission {
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
   /** false: it takes the number of key groups of the state that it goes on with. */
   readonly fixesMaxParallelism: boolean;
+  /** Left out: the job keeps its numbers of subtasks until a user asks for others. */
+  readonly scaling?: ScalingConfig;
   /** Description of the checkpoint storage that the job asks for; null: whichever the coordinator has. */
   readonly storage: string | null;
 }
@@ -250,6 +254,8 @@ export interface SubtaskReport {
   readonly recordsIn: number;
   /** Input that was gone before a source read it and that it skipped, since the job began; null: none. */
   readonly skipped: Skipped | null;
+  /** Left out: it does not run. */
+  readonly load?: LoadReport;
   /** Left out: no split was ever paused. */
   readonly paused?: PausedReport;
   /** Left out: the job has no event time, or none means anything to the subtask. */

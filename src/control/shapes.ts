@@ -234,6 +234,9 @@ const subtaskReport = z.object({
   generation: count,
   state: text,
   recordsIn: count,
+  load: z
+    .object({ busyMs: z.number(), backPressuredMs: z.number(), pending: count.exactOptional() })
+    .exactOptional(),
   skipped: z.object({ ranges: count, sequences: count }).nullable(),
   operators: z.array(operatorFigures),
   hotKeys: z

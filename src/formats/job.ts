@@ -1,9 +1,23 @@
 /** What is submitted of a job, and stored of it: the same in a message, in the record and in a savepoint. */
 import { z } from "zod";
-import type { GraphPlan, JobRecord, Unfinished, WindowsPlan } from "../../machines/protocol.ts";
+import type {
+  GraphPlan,
+  JobRecord,
+  ScalingConfig,
+  Unfinished,
+  WindowsPlan,
+} from "../../machines/protocol.ts";
 import { count, jobName, ms, nullable, positive, text, texts } from "./shape.ts";
 
 import { distribution } from "./snapshot.ts";
+
+const scaling: z.ZodType<ScalingConfig> = z.object({
+  min: positive,
+  max: positive.nullable(),
+  target: z.number().positive().max(1),
+  windowMs: ms,
+  cooldownMs: ms,
+});
 
 export const unfinished: z.ZodType<Unfinished> = z.object({
   operator: text,
@@ -145,6 +159,7 @@ export const jobParts = {
   checkpointing,
   restart,
   heartbeat: z.object({ pingIntervalMs: ms, timeoutMs: ms }),
+  scaling: scaling.exactOptional(),
   splits,
 };
 

@@ -104,6 +104,16 @@ export function completedEvent(
   };
 }
 
+/** A job that scales by itself is about to get another number of subtasks, or did not get it. */
+export function scalingEvent(
+  place: StepPlace,
+  event: "scaling.decided" | "scaling.refused",
+  parallelism: number,
+  reason: string,
+): FeedEvent {
+  return { ...place, role: "coordinator", event, from: "", to: "", effects: [], parallelism, reason };
+}
+
 /** What has become of a rescale; `reason`: why the job has gone back. */
 export function rescaleEvent(
   place: StepPlace,

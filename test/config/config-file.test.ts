@@ -153,6 +153,11 @@ describe("Flink's keys", () => {
   test("every option that Flink has is here, by its present name first", () => {
     const ours = [
       "operatorParallelism",
+      "scaling.min",
+      "scaling.max",
+      "scaling.target",
+      "scaling.window",
+      "scaling.cooldown",
       "checkpointing.failOnErrors",
       "checkpointing.memoryStateMax",
       "checkpointing.savepointTimeout",

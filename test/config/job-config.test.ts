@@ -227,8 +227,22 @@ describe("limits", () => {
       "checkpointing.inlineThreshold",
       'must be from 0 bytes to 1 MiB, got "2 MiB"',
     ],
-    [{ parallelism: "4" }, "parallelism", 'must be a whole number from 1 to 32768, got "4"'],
-    [{ parallelism: null }, "parallelism", "must be a whole number from 1 to 32768, got null"],
+    [
+      { parallelism: "4" },
+      "parallelism",
+      'must be a whole number from 1 to 32768, got "4"; "auto" is allowed too',
+    ],
+    [
+      { parallelism: null },
+      "parallelism",
+      'must be a whole number from 1 to 32768, got null; "auto" is allowed too',
+    ],
+    [
+      { parallelism: "auto", scaling: { min: 4, max: 2 } },
+      "scaling.max",
+      "must not be less than scaling.min, 4",
+    ],
+    [{ scaling: { target: 2 } }, "scaling.target", "must be a number from 0.1 to 1, got 2"],
     [
       { parallelism: 200 },
       "parallelism",
@@ -339,7 +353,8 @@ describe("layers", () => {
   test("an error says which layer it is in, and an earlier layer's error is not hidden by a later value", () => {
     expect(refusal({}, { environment: { TIDEMARK_PARALLELISM: "many" } })).toEqual({
       key: "parallelism",
-      message: 'parallelism (from TIDEMARK_PARALLELISM): must be a whole number from 1 to 32768, got "many"',
+      message:
+        'parallelism (from TIDEMARK_PARALLELISM): must be a whole number from 1 to 32768, got "many"; "auto" is allowed too',
     });
     expect(refusal({}, { flags: { "checkpointing.interval": "1 week" } }).message).toBe(
       'checkpointing.interval (from the command line): must be a duration: unknown unit "week" in "1 week"; units are ms, s, m, ' +
@@ -349,6 +364,18 @@ describe("layers", () => {
       /^parallelism \(from TIDEMARK_PARALLELISM\): 8 subtasks, but maxParallelism is 4/,
     );
     expect(refusal({ parallelism: 0 }, { flags: { parallelism: 1 } }).key).toBe("parallelism");
+  });
+
+  test("a job that scales by itself begins with the least number; without that its bounds mean nothing", () => {
+    const scaling = { min: 2, window: "10 s" };
+    const { config } = resolve({ parallelism: 3, scaling }, { flags: { "--parallelism": "auto" } });
+    expect(config).toMatchObject({
+      parallelism: 2,
+      scaling: { min: 2, max: null, target: 0.7, windowMs: 10_000, cooldownMs: 60_000 },
+    });
+    const fixed = resolve({ parallelism: 3, scaling });
+    expect(fixed.config.scaling).toBeUndefined();
+    expect(fixed.warnings.join("\n")).toContain('means nothing without parallelism: "auto"');
   });
 
   test("another restart strategy does away with the options of the one below, the same one keeps them", () => {

@@ -59,6 +59,7 @@ export async function submissionOf(
     restart: config.restart,
     heartbeat: config.heartbeat,
     fixesMaxParallelism: config.fixesMaxParallelism,
+    ...(config.scaling !== undefined && { scaling: config.scaling }),
     splits: withDecisions(splits, decisions),
     storage: askedFor === null ? null : storageDescription,
   };

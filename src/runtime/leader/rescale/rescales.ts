@@ -30,6 +30,7 @@ import type { WorkerRegistry } from "../generations/worker-registry.ts";
 import type { WriteOutcome } from "../records/record-writer.ts";
 import { hasEnded, nothingTo } from "../submissions/refusals.ts";
 import { answerInTime } from "../submissions/repetitions.ts";
+import { AutoScaling } from "./auto-scaling.ts";
 import { plannedBy } from "./planning.ts";
 
 export interface RescalesOptions {
@@ -42,7 +43,7 @@ export interface RescalesOptions {
   /** Leadership. */
   readonly signal: AbortSignal;
   readonly link: ControlLink;
-  readonly workers: Pick<WorkerRegistry, "list" | "slots">;
+  readonly workers: Pick<WorkerRegistry, "list" | "slots" | "report">;
   readonly requests: Pick<JobRequests, "take">;
   readonly record: () => JobRecord;
   /** State of the job machine. */
@@ -73,7 +74,15 @@ export class Rescales {
 
   /** A leader begins with a record that has a rescale under way. */
   start(): void {
-    const { clock, record, phase } = this.#options;
+    const { clock, record, phase, workers } = this.#options;
+    const { scaling } = record();
+    if (scaling !== undefined)
+      new AutoScaling(scaling, {
+        ...this.#options,
+        slots: () => workers.slots,
+        subtasks: () => workers.report(record().generations).subtasks,
+        rescale: (request) => this.request(request),
+      }).start();
     if (!isPending(record())) return;
     clock.after(SLOTS_BOUND_MS, () => {
       if (phase() === "waiting") void this.failed("the workers do not offer enough slots any more");

@@ -116,7 +116,9 @@ export class RunningSubtask {
     const paused = this.input.paused?.() ?? undefined;
     const hotKeys = hotKeysIn(this.#options.vertex, this.#hotKeys);
     const eventTime = this.input.eventTime(this.#turns.obstacle) ?? undefined;
+    const pending = this.input.pending?.();
     return {
+      load: { ...this.#turns.load, ...(pending !== undefined && { pending }) },
       ...(paused && { paused }),
       ...(hotKeys && { hotKeys }),
       ...(eventTime && { eventTime }),

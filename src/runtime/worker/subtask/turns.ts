@@ -85,6 +85,11 @@ export class Turns {
   #started = false;
   /** true: no input is taken (TN4). */
   #held = false;
+  /** How long turns took, all in all. */
+  #busyMs = 0;
+  #backPressuredMs = 0;
+  /** Since when there is no room; undefined: there is. */
+  #lackedSinceMs: number | undefined;
   /** What the last look at the rooms has shown. A report asks for this only: the question itself sends what waits. */
   #lacksRoom = false;
   #scheduled = false;
@@ -130,6 +135,13 @@ export class Turns {
     return held === undefined || held.hasRoom() ? undefined : "requests";
   }
 
+  /** What became of the time since the first turn; the rest was spent on waiting for input. */
+  get load(): { readonly busyMs: number; readonly backPressuredMs: number } {
+    const sinceMs = this.#lackedSinceMs;
+    const lackingMs = sinceMs === undefined ? 0 : this.#clock.elapsedMs() - sinceMs;
+    return { busyMs: this.#busyMs, backPressuredMs: this.#backPressuredMs + lackingMs };
+  }
+
   wake(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
@@ -173,6 +185,7 @@ export class Turns {
       if (tookMs >= HELD_MS) this.#options.onHeld?.(tookMs);
       busy = this.#sliceWork() || busy;
       this.#flush(busy);
+      this.#busyMs += this.#clock.elapsedMs() - startedMs;
       if (busy) this.wake();
     } catch (error) {
       this.close();
@@ -195,7 +208,14 @@ export class Turns {
     const { rooms } = this.#options;
     this.#lacksRoom = false;
     for (let i = 0; i < rooms.length && !this.#lacksRoom; i++) this.#lacksRoom = !rooms[i]!.hasRoom();
+    if (this.#lacksRoom !== (this.#lackedSinceMs !== undefined)) this.#noteRoom();
     return !this.#lacksRoom;
+  }
+
+  #noteRoom(): void {
+    const nowMs = this.#clock.elapsedMs();
+    if (this.#lackedSinceMs !== undefined) this.#backPressuredMs += nowMs - this.#lackedSinceMs;
+    this.#lackedSinceMs = this.#lacksRoom ? nowMs : undefined;
   }
 
   #process(deadlineMs: number): boolean {

@@ -23,6 +23,8 @@ export interface SubtaskInput extends TurnInput {
   skipped(): Skipped | null;
   /** What of a source is paused; null: nothing ever was. Left out by a gate. */
   paused?(): PausedReport | null;
+  /** How many records are left to read. undefined: not known, or without end. Left out by a gate. */
+  pending?(): number | undefined;
   /** How far event time is; null: it means nothing to the subtask. */
   eventTime(obstacle: InputObstacle | undefined): SubtaskTime | null;
 }

@@ -194,6 +194,13 @@ class ReadingSource implements SubtaskInput {
     return false;
   }
 
+  pending(): number | undefined {
+    const { reader, splitIds } = this.#options;
+    if (reader.splitPending === undefined) return undefined;
+    const left = splitIds.reduce((sum, _, split) => sum + reader.splitPending!(split), 0);
+    return Number.isFinite(left) ? left : undefined;
+  }
+
   onAvailable(wake: () => void): void {
     this.#wake = wake;
     this.#options.reader.onAvailable(wake);

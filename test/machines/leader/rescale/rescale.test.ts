@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { parallelismOf, planOfCheckpoint } from "../../../machines/leader/rescale.ts";
-import type { GraphPlan, JobRecord } from "../../../machines/protocol.ts";
-import { changeRecord, type RecordChange } from "../../../machines/record.ts";
-import { completedCheckpoint, jobRecord } from "../../support/job-record.ts";
+import { parallelismOf, planOfCheckpoint } from "../../../../machines/leader/rescale.ts";
+import type { GraphPlan, JobRecord } from "../../../../machines/protocol.ts";
+import { changeRecord, type RecordChange } from "../../../../machines/record.ts";
+import { completedCheckpoint, jobRecord } from "../../../support/job-record.ts";
 
 const planWith = (parallelism: number): GraphPlan => ({
   vertices: [{ id: "count", parallelism, operators: [{ id: "count", kind: "reduce", inputs: [] }] }],
