@@ -74,7 +74,7 @@ describe("where no coordinator leads", () => {
     await refused(/there is no job nobody/, "dispose", "job:nobody");
     const before = await objects();
     await refused(
-      /nothing of job word-count lies in directory \S+, seen from host \S+: give the --checkpoint-dir that its coordinators have/,
+      /nothing of job word-count lies in directory \S+, seen from host \S+: give the --checkpoint-dir or --storage that its coordinators have/,
       ...["dispose", `job:${JOB}`, "--checkpoint-dir", workspace.dir],
     );
     expect((await read()).checkpoints).toHaveLength(2);

@@ -24,7 +24,9 @@ let asked = 0;
 afterEach(() => world.close());
 
 async function started(options: WorldOptions): Promise<void> {
-  const checkpointing = { timeoutMs: 2000, tolerableFailures: null, ...options.checkpointing };
+  // Each stores the whole state, so that there is something to be given up.
+  const always = { timeoutMs: 2000, tolerableFailures: null, incremental: false };
+  const checkpointing = { ...always, ...options.checkpointing };
   world = new MemoryWorld({ interval: "1 h", bounded: false, ...options, checkpointing });
   await world.begins(2000);
   await world.runs();
