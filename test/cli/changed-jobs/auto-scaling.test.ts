@@ -18,11 +18,11 @@ setInterval(() => (microseconds = Number(readFileSync(place, "utf8"))), 100).unr
 
 export default defineJob("counting", {
   parallelism: "auto",
-  scaling: { min: 1, max: 2, window: "1 s", cooldown: "1 s" },
+  scaling: { min: 1, max: 2, target: 0.9, window: "1 s", cooldown: "1 s" },
   checkpointing: { interval: "200ms" },
 }, (job) => {
   job
-    .source("numbers", generatorSource({ ratePerSecond: 1000, splits: 1, generate: (index) => ({ number: index }) }))
+    .source("numbers", generatorSource({ ratePerSecond: 300, splits: 1, generate: (index) => ({ number: index }) }))
     .keyBy((seen) => seen.number % 10)
     .process("count", {
       state: { count: valueState(0) },
@@ -63,7 +63,7 @@ test("a load that rises leads to more subtasks, and one that falls to fewer, wit
   workspace.start(here("worker", "job.mjs", "--slots", "1"));
   expect(await asks("submit", "job.mjs")).toMatchObject({ code: 0 });
   await comesTo(1);
-  workspace.write("load", "950");
+  workspace.write("load", "4000");
   await comesTo(2);
   workspace.write("load", "10");
   await comesTo(1);

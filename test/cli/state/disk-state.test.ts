@@ -39,7 +39,10 @@ test("a worker with state on disk is killed: no count has a gap, and files go wi
     () => `committed output; ${command.stderr}`,
   );
   expect(directories().length).toBeGreaterThan(0);
-  expect(Math.max(...storeBytes())).toBeGreaterThan(10_000);
+  await until(
+    () => Math.max(...storeBytes()) > 10_000,
+    () => `rows in the store; ${storeBytes()}`,
+  );
   const killed = workspace.processes().find(({ commandLine }) => / worker /.test(commandLine))!;
   kill(killed.pid, "SIGKILL");
   await command.says(/worker.*(lost|died|gone|killed|SIGKILL)/i);

@@ -1,8 +1,9 @@
 /** More state than the heap may have: which state it is is said before the process dies of it. */
+import { existsSync, readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type HeapUse, watchHeap } from "../../../src/cli/process/heap-watch.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
-import { Workspace } from "../workspace.ts";
+import { until, Workspace } from "../workspace.ts";
 
 let workspace: Workspace;
 beforeEach(async () => {
@@ -29,8 +30,15 @@ test("a worker whose state fills its heap says which states hold how much", asyn
   workspace.write("job.mjs", GROWING);
   const env = { NODE_OPTIONS: "--max-old-space-size=110" };
   const command = workspace.start(["run", "job.mjs"], { env });
-  const said = await command.says(/the memory of this worker is nearly used up/);
-  expect(said).toMatch(
+  // The command tells it within seconds, which may be too late; the log of the worker that it names has it at once.
+  const log = workspace.path(".tidemark/logs/growing/worker-1.log");
+  const said = () =>
+    command.stderr + (existsSync(log) ? readFileSync(log, "utf8").replaceAll('\\"', '"') : "");
+  await until(
+    () => said().includes("the memory of this worker is nearly used up"),
+    () => `the worker says it; ${command.stderr}`,
+  );
+  expect(said()).toMatch(
     /nearly used up: \d+ % of \d+ MiB; state "texts" of operator "remember" holds \d+ rows.*keep state on disk/,
   );
 });
