@@ -234,7 +234,7 @@ function takes(path: string, clock: Clock): boolean {
   if (owner !== undefined) {
     if (lives(owner, place, clock)) return false;
     try {
-      // Of two workers that find the same one abandoned, one moves it.
+      // Two workers may find the same one abandoned: one of them moves it.
       renameSync(place, `${place}.${process.pid}`);
       rmSync(`${place}.${process.pid}`);
     } catch (error) {

@@ -44,7 +44,7 @@ export async function openStateBackends(
   }
   if (state.backend !== "disk") return await openOwnBackends(state.backend);
   return await openDiskBackends({
-    // Of each user a root of their own: another one's cannot be written.
+    // Each user has a root of their own: another one's cannot be written.
     root: state.directory ?? join(tmpdir(), `tidemark-state-${process.getuid?.() ?? "0"}`),
     job,
     name: `${job}-${randomBytes(8).toString("hex")}`,

@@ -192,11 +192,12 @@ export const directory: Kind<string> = {
 /** A directory of the machine, made absolute. */
 export const localDirectory: Kind<string> = {
   check: z.unknown().transform((input, context): string => {
-    const reading = readDirectory(input);
-    if ("value" in reading && !reading.value.startsWith("s3:")) return reading.value;
-    const problem =
-      "value" in reading ? `must be a directory of the machine, got ${show(input)}` : reading.problem;
-    context.addIssue({ code: "custom", message: problem });
+    const isElsewhere = typeof input === "string" && isS3(schemeOf(input));
+    const reading = isElsewhere
+      ? { problem: `must be a directory of the machine, got ${show(input)}` }
+      : readDirectory(input);
+    if ("value" in reading) return reading.value;
+    context.addIssue({ code: "custom", message: reading.problem });
     return z.NEVER;
   }),
   limits: "path, or file:// URI",

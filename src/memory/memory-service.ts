@@ -23,7 +23,7 @@ export interface MemoryServiceOptions {
   readonly subject: string;
   readonly storage: MemoryStorage;
   readonly clock: Clock;
-  /** Of one object that another process puts. */
+  /** The parts of one object that another process puts. */
   readonly stateBytesMax: number;
 }
 

@@ -14,7 +14,7 @@ const PACKAGE = "@aws-sdk/client-s3";
 const SILENT_MS_MAX = 15_000;
 const CONNECT_MS_MAX = 5_000;
 const ATTEMPTS_MAX = 4;
-/** Of servers that have no regions: it is part of a signature. */
+/** The region of servers that have none: it is part of a signature. */
 const ANY_REGION = "us-east-1";
 
 export interface S3Connection {

@@ -131,7 +131,7 @@ const refused: Readonly<Record<string, Case>> = {
       const first = await storage.put(name, [content]);
       const again = await storage.put(name, [content.subarray(0, 2), content.subarray(2)]);
       deepStrictEqual({ ...again }, { ...first });
-      // Of the same size: a storage that compares sizes takes it for the same.
+      // The size is the same: a storage that compares sizes takes it for the same object.
       await assertThrown(StorageRefusedError, storage.put(name, [noise(size, 6)]));
       assertSame(await storage.get(first), content);
       strictEqual((await listed(storage.list(name))).length, 1);

@@ -130,7 +130,10 @@ const matrix: {
   },
   directory: path(),
   savepointDirectory: path(),
-  localDirectory: path(),
+  localDirectory: {
+    ...path(),
+    refuses: [...path().refuses, ["s3://Bucket/x", /must be a directory of the machine, got "s3:/] as const],
+  },
   memoryStateMax: {
     takes: [
       [1_024, 1_024],

@@ -7,7 +7,7 @@ import type { Clock } from "../../clock.ts";
 import type { StateSize } from "../../state/heap/backend.ts";
 
 const LOOKS_EVERY_MS = 200;
-/** Of the heap's limit; below the second share it may be told once more. */
+/** Shares of the heap's limit; below the second one it may be told once more. */
 const TOLD_FROM = 0.85;
 const CALM_BELOW = 0.6;
 /** The part of the limit that is for new objects: a process dies when the rest is full. */

@@ -15,14 +15,14 @@ import { toJson } from "./value-json.ts";
 export interface StateLine {
   readonly operator: string;
   readonly state: string;
-  /** Of state that belongs to no key. */
+  /** Only where the state belongs to no key. */
   readonly subtask?: SubtaskName;
   readonly key?: unknown;
   /** The key of an entry of a map. */
   readonly entry?: unknown;
-  /** Of a table: what tells rows of one key apart. */
+  /** What tells rows of one key apart, in a table. */
   readonly namespace?: unknown;
-  /** Of a timer, in ms. */
+  /** The time of a timer, in ms. */
   readonly time?: unknown;
   readonly value: unknown;
   /** When it was stored, in ms, where it has a time to live; of a list one for each value. */

@@ -18,7 +18,7 @@ export interface LiveState {
 
 /** A row of the key that was asked for: as `encodeEntry` of state/snapshot/codec.ts makes them. */
 export interface LiveRow {
-  /** Of a map. */
+  /** The key of an entry, in a map. */
   readonly entry?: Uint8Array;
   readonly value: Uint8Array;
 }

@@ -22,9 +22,9 @@ export interface RescaleRequest {
   readonly type: "job.rescale";
   readonly job: string;
   readonly request: string;
-  /** Of all operators whose own code says nothing else; null: as they are. */
+  /** The number for all operators whose own code says nothing else; null: as they are. */
   readonly parallelism: number | null;
-  /** Of single operators. */
+  /** The numbers of single operators. */
   readonly operators: Parallelism;
 }
 

@@ -1,10 +1,8 @@
 /** A job that scales by itself, with real processes and a load that the test sets: nothing is lost or comes twice. */
 import { expect, test } from "vitest";
-import { createClient } from "../../../src/cli/assembly.ts";
 import type { JobReport } from "../../../src/control/messages.ts";
 import { wrongCounts } from "../jobs.ts";
 import { SharedServer } from "../servers/shared-server.ts";
-import { until } from "../workspace.ts";
 
 const shared = new SharedServer("auto-scaling");
 
@@ -39,23 +37,18 @@ export default defineJob("counting", {
 `;
 
 test("a load that rises leads to more subtasks, and one that falls to fewer, with the reasons on the feed", async () => {
-  const { workspace, asks, json, here, cluster } = shared;
-  const client = createClient(cluster);
+  const { workspace, asks, json, here } = shared;
   // The counting operator is chained to its source where each has one subtask.
   const counters = ({ subtasks }: JobReport): number => {
     const of = (vertex: string) => subtasks.filter(({ subtask }) => subtask.startsWith(`${vertex}/`)).length;
     return of("count") || of("numbers");
   };
-  const comesTo = async (subtasks: number) => {
-    let last: JobReport | undefined;
-    await until(
-      async () => {
-        last = await client.status("counting");
-        return last?.phase === "running.processing" && counters(last) === subtasks;
-      },
-      () => `${subtasks} subtasks: ${JSON.stringify(last)}`,
+  const comesTo = (subtasks: number) =>
+    shared.jobComesTo(
+      "counting",
+      (report) => report.phase === "running.processing" && counters(report) === subtasks,
+      `${subtasks} subtasks`,
     );
-  };
   workspace.write("load", "10");
   workspace.write("job.mjs", JOB);
   const leader = workspace.start(here("coordinator"));

@@ -1,6 +1,5 @@
-/** A running job is rescaled, with real processes: nothing is lost, nothing comes twice, whoever dies meanwhile. */
+/** A running job is rescaled, with real processes: nothing is lost or comes twice, also when leader or worker dies. */
 import { expect, test } from "vitest";
-import { createClient } from "../../../src/cli/assembly.ts";
 import type { JobReport } from "../../../src/control/messages.ts";
 import { readRecord } from "../../../src/runtime/leader/records/stored-record.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
@@ -19,19 +18,8 @@ const workers = (count: number) =>
     shared.workspace.start(shared.here("worker", "job.mjs", "--slots", "1")),
   );
 
-/** The report once it is as wanted. */
-async function comesTo(what: string, isThere: (report: JobReport) => boolean): Promise<JobReport> {
-  const client = createClient(shared.cluster);
-  let last: JobReport | undefined;
-  await until(
-    async () => {
-      last = await client.status("counting");
-      return last !== undefined && isThere(last);
-    },
-    () => `${what}: ${JSON.stringify(last)}`,
-  );
-  return last!;
-}
+const comesTo = (what: string, isThere: (report: JobReport) => boolean) =>
+  shared.jobComesTo("counting", isThere, what);
 
 /** Subtasks of the counting operator, which is chained to its source where each has one. */
 const counters = ({ subtasks }: JobReport): number => {

@@ -3,11 +3,12 @@
  * look at what lies there.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
-import { type Cluster, openCluster } from "../../../src/cli/assembly.ts";
+import { type Cluster, createClient, openCluster } from "../../../src/cli/assembly.ts";
+import type { JobReport } from "../../../src/control/messages.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { inTime } from "../../support/until.ts";
-import { type Ended, Workspace } from "../workspace.ts";
+import { type Command, type Ended, until, Workspace } from "../workspace.ts";
 
 export class SharedServer {
   server!: TestServer;
@@ -39,10 +40,37 @@ export class SharedServer {
 
   asks = (...args: string[]): Promise<Ended> => this.workspace.run(this.here(...args));
 
+  /** The job's report, once it is as wanted. */
+  jobComesTo = async (
+    job: string,
+    isThere: (report: JobReport) => boolean,
+    what: string,
+  ): Promise<JobReport> => {
+    let last: JobReport | undefined;
+    await until(
+      async () => {
+        last = await createClient(this.cluster).status(job);
+        return last !== undefined && isThere(last);
+      },
+      () => `${what}; at last ${JSON.stringify(last)}`,
+    );
+    return last!;
+  };
+
   /** The answer of a command that succeeds and complains of nothing. */
   json = async (...args: string[]): Promise<Record<string, unknown>> => {
     const { code, stdout, stderr } = await this.asks(...args, "--json");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     return JSON.parse(stdout) as Record<string, unknown>;
   };
+}
+
+/** The job runs, and has completed a checkpoint or two. */
+export const hasCompleted = (now: JobReport): boolean =>
+  now.phase.startsWith("running") && now.checkpoints.completed > 1;
+
+/** Ends a command as its user would. */
+export async function stop(command: Command): Promise<void> {
+  command.kill("SIGTERM");
+  expect(await command.ended).toMatchObject({ code: 0 });
 }

@@ -1,10 +1,9 @@
 /** Checkpoints in the memory of the leader (P98): a worker's death costs nothing, the leader's all of them. */
 import { beforeEach, expect, test } from "vitest";
-import { createClient } from "../../../src/cli/assembly.ts";
 import type { JobReport } from "../../../src/control/messages.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
-import { SharedServer } from "../servers/shared-server.ts";
-import { type Command, until, type Workspace } from "../workspace.ts";
+import { hasCompleted, SharedServer, stop } from "../servers/shared-server.ts";
+import type { Workspace } from "../workspace.ts";
 
 const COUNT = 20_000;
 const shared = new SharedServer("memory");
@@ -27,22 +26,7 @@ beforeEach(() => {
 const args = (...some: string[]) => shared.here(...some, "--storage", "memory");
 const start = (...some: string[]) => workspace.start(args(...some));
 const runs = (...some: string[]) => workspace.run(args(...some));
-const comesTo = async (met: (now: JobReport) => boolean, what: string): Promise<JobReport> => {
-  let last: JobReport | undefined;
-  await until(
-    async () => {
-      last = await createClient(shared.cluster).status("counting");
-      return last !== undefined && met(last);
-    },
-    () => `${what}; at last ${JSON.stringify(last)}`,
-  );
-  return last!;
-};
-const completed = (now: JobReport) => now.phase.startsWith("running") && now.checkpoints.completed > 1;
-const stop = async (command: Command) => {
-  command.kill("SIGTERM");
-  expect(await command.ended).toMatchObject({ code: 0 });
-};
+const comesTo = (met: (now: JobReport) => boolean, what: string) => shared.jobComesTo("counting", met, what);
 
 test("kill -9 of a worker: it is restored from there; commands look into it, and a savepoint outlasts the leader", async () => {
   const leader = start("coordinator");
@@ -52,14 +36,14 @@ test("kill -9 of a worker: it is restored from there; commands look into it, and
     /^checkpoints in the memory of the leading coordinator, at most 5 MiB of a state: .* all of them are lost, and the job stops/m,
   );
   const worker = start("worker", "job.mjs", "--slots", "2");
-  await comesTo(completed, "checkpoints");
+  await comesTo(hasCompleted, "checkpoints");
   worker.kill("SIGKILL");
   await worker.ended;
   expect(await runs("checkpoints", "verify", "counting")).toMatchObject({ code: 0, stderr: "" });
   const shown = await runs("checkpoints", "show", "counting", "--json");
   expect(shown).toMatchObject({ code: 0, stderr: "" });
   const again = start("worker", "job.mjs", "--slots", "2");
-  await comesTo((now) => completed(now) && now.generation > 1, "checkpoints of another generation");
+  await comesTo((now) => hasCompleted(now) && now.generation > 1, "checkpoints of another generation");
 
   const stopped = await runs("stop", "counting", "--to", workspace.path("savepoints"), "--json");
   expect(stopped).toMatchObject({ code: 0 });
@@ -80,7 +64,7 @@ test("kill -9 of the leader: the job stops by the name of what is lost, and neve
   const leader = start("coordinator");
   expect(await runs("submit", "job.mjs")).toMatchObject({ code: 0 });
   const worker = start("worker", "job.mjs", "--slots", "2");
-  await comesTo(completed, "checkpoints");
+  await comesTo(hasCompleted, "checkpoints");
   leader.kill("SIGKILL");
   await leader.ended;
   const unled = await runs("checkpoints", "verify", "counting", "--connect-timeout", "2");
@@ -117,7 +101,7 @@ test("a state that is larger than memory takes is declined by operator and size,
 
 test("a run keeps them in its coordinator, and says what ends with it", async () => {
   const running = workspace.start(shared.here("run", "job.mjs", "-c", "state.backend=jobmanager"));
-  await comesTo(completed, "checkpoints");
+  await comesTo(hasCompleted, "checkpoints");
   workspace.release();
   const ended = await running.ended;
   expect(ended).toMatchObject({ code: 0 });

@@ -4,11 +4,10 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeEach, describe, expect, test } from "vitest";
-import { createClient } from "../../../src/cli/assembly.ts";
 import type { JobReport } from "../../../src/control/messages.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
-import { SharedServer } from "../servers/shared-server.ts";
-import { type Command, until, type Workspace } from "../workspace.ts";
+import { hasCompleted, SharedServer, stop } from "../servers/shared-server.ts";
+import type { Workspace } from "../workspace.ts";
 
 const COUNT = 20_000;
 const MODULE = "./own-storage.mjs";
@@ -34,22 +33,7 @@ const job = (checkpointing = "") =>
 const stored = () =>
   readdirSync(workspace.path(join("own-storage", shared.prefix))).filter((name) => !name.startsWith("."));
 
-const comesTo = async (met: (now: JobReport) => boolean, what: string): Promise<JobReport> => {
-  let last: JobReport | undefined;
-  await until(
-    async () => {
-      last = await createClient(shared.cluster).status("counting");
-      return last !== undefined && met(last);
-    },
-    () => `${what}; at last ${JSON.stringify(last)}`,
-  );
-  return last!;
-};
-const completed = (now: JobReport) => now.phase.startsWith("running") && now.checkpoints.completed > 1;
-const stop = async (command: Command) => {
-  command.kill("SIGTERM");
-  expect(await command.ended).toMatchObject({ code: 0 });
-};
+const comesTo = (met: (now: JobReport) => boolean, what: string) => shared.jobComesTo("counting", met, what);
 
 test("kill -9 of leader and worker: both restore from it, and each command that looks takes it by flag, file or variable", async () => {
   workspace.write("job.mjs", job());
@@ -61,7 +45,7 @@ test("kill -9 of leader and worker: both restore from it, and each command that 
   const startWorker = () =>
     workspace.start(here("worker", "job.mjs", "--config-file", "own.yaml", "--slots", "2"));
   const worker = startWorker();
-  await comesTo(completed, "checkpoints");
+  await comesTo(hasCompleted, "checkpoints");
   expect(stored().length).toBeGreaterThan(0);
 
   worker.kill("SIGKILL");
@@ -76,7 +60,7 @@ test("kill -9 of leader and worker: both restore from it, and each command that 
 
   const next = workspace.start(here("coordinator", "--storage", MODULE));
   const again = startWorker();
-  await comesTo((now) => completed(now) && now.generation > 1, "checkpoints of another generation");
+  await comesTo((now) => hasCompleted(now) && now.generation > 1, "checkpoints of another generation");
   const taken = await workspace.run(
     here("savepoint", "counting", "--to", workspace.path("savepoints"), "--storage", MODULE),
   );
@@ -93,7 +77,7 @@ test("kill -9 of leader and worker: both restore from it, and each command that 
 test("run takes it from the job's code, for all of its processes; an object that has changed is named, and not restored", async () => {
   workspace.write("job.mjs", job(`, storage: "${MODULE}"`));
   const running = workspace.start(here("run", "job.mjs"));
-  await comesTo(completed, "checkpoints");
+  await comesTo(hasCompleted, "checkpoints");
   running.kill("SIGINT");
   await running.ended;
   const state = stored().find((name) => !name.endsWith("manifest"))!;

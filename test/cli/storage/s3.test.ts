@@ -1,11 +1,10 @@
 /** Checkpoints and savepoints on a real S3 server, with coordinator, worker and clients as processes of their own. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createClient } from "../../../src/cli/assembly.ts";
 import type { JobReport } from "../../../src/control/messages.ts";
 import { S3_MISSING, type S3Server, s3Binary, startS3Server } from "../../support/servers/s3.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
-import { SharedServer } from "../servers/shared-server.ts";
-import { type Command, until, type Workspace } from "../workspace.ts";
+import { hasCompleted, SharedServer, stop } from "../servers/shared-server.ts";
+import type { Workspace } from "../workspace.ts";
 
 const COUNT = 20_000;
 const BUCKET = "checkpoints";
@@ -37,28 +36,14 @@ describe.skipIf(s3Binary === undefined)(`S3 (${s3Binary === undefined ? S3_MISSI
   const args = (...some: string[]) => shared.here(...some, "--storage", place());
   const start = (...some: string[]) => workspace.start(args(...some), { env: s3.environment });
   const runs = (...some: string[]) => workspace.run(args(...some), { env: s3.environment });
-  const comesTo = async (met: (now: JobReport) => boolean, what: string): Promise<JobReport> => {
-    let last: JobReport | undefined;
-    await until(
-      async () => {
-        last = await createClient(shared.cluster).status("counting");
-        return last !== undefined && met(last);
-      },
-      () => `${what}; at last ${JSON.stringify(last)}`,
-    );
-    return last!;
-  };
-  const completed = (now: JobReport) => now.phase.startsWith("running") && now.checkpoints.completed > 1;
-  const stop = async (command: Command) => {
-    command.kill("SIGTERM");
-    expect(await command.ended).toMatchObject({ code: 0 });
-  };
+  const comesTo = (met: (now: JobReport) => boolean, what: string) =>
+    shared.jobComesTo("counting", met, what);
 
   test("kill -9 of leader and worker, and the server away for a while: both restore from it, and the output is exact", async () => {
     const leader = start("coordinator");
     expect(await runs("submit", "job.mjs")).toMatchObject({ code: 0 });
     const worker = start("worker", "job.mjs", "--slots", "2");
-    await comesTo(completed, "checkpoints");
+    await comesTo(hasCompleted, "checkpoints");
     worker.kill("SIGKILL");
     leader.kill("SIGKILL");
     await Promise.all([worker.ended, leader.ended]);
@@ -67,7 +52,7 @@ describe.skipIf(s3Binary === undefined)(`S3 (${s3Binary === undefined ? S3_MISSI
     const next = start("coordinator");
     const again = start("worker", "job.mjs", "--slots", "2");
     const before = await comesTo(
-      (now) => completed(now) && now.generation > 1,
+      (now) => hasCompleted(now) && now.generation > 1,
       "checkpoints after the restore",
     );
     await s3.kill();
@@ -92,7 +77,7 @@ describe.skipIf(s3Binary === undefined)(`S3 (${s3Binary === undefined ? S3_MISSI
     const leader = start("coordinator", "--savepoint-dir", `${place()}/saved`);
     expect(await runs("submit", "job.mjs")).toMatchObject({ code: 0 });
     const worker = start("worker", "job.mjs", "--slots", "2");
-    await comesTo(completed, "checkpoints");
+    await comesTo(hasCompleted, "checkpoints");
     const elsewhere = await runs("savepoint", "counting", "--to", `s3://${BUCKET}/other`);
     expect(elsewhere.code).toBe(4);
     expect(elsewhere.stderr).toContain(`below ${place()}/saved only`);

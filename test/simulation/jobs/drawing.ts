@@ -220,7 +220,7 @@ export interface DrawnAct {
    * other numbers of subtasks.
    */
   readonly kind: (typeof ACTS)[number] | "fork" | "rescale";
-  /** Of a rescale: the number of each operator. */
+  /** The number of each operator, where the act is a rescale. */
   readonly parallelism?: { readonly [operator: string]: number };
   /** Since the one before it was done. */
   readonly afterMs: number;

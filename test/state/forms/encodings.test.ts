@@ -79,7 +79,7 @@ const concat = {
   getResult: (a: unknown) => a,
 };
 
-/** Of whatever kind of state. */
+/** A state of any kind. */
 // biome-ignore lint/suspicious/noExplicitAny: each road knows its own
 type Handle = any;
 

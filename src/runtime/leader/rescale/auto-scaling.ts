@@ -59,11 +59,12 @@ export class AutoScaling {
   /** Looks every second from here on, as long as this leader leads the job. */
   start(): void {
     const { clock, signal } = this.#options;
-    clock.after(SAMPLED_EVERY_MS, () => {
+    const lookAgain = () => {
       if (signal.aborted) return;
       this.#look();
-      this.start();
-    });
+      clock.after(SAMPLED_EVERY_MS, lookAgain);
+    };
+    clock.after(SAMPLED_EVERY_MS, lookAgain);
   }
 
   #look(): void {

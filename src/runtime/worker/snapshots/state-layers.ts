@@ -43,7 +43,7 @@ interface Layer {
 
 interface LayeredState {
   readonly cut: number;
-  /** Of the values in it. Those of another version are migrated when they are restored, and then written whole. */
+  /** That of its values. Those of another one are migrated when they are restored, and then written whole. */
   readonly version: string;
   readonly layers: readonly Layer[];
 }
@@ -54,7 +54,7 @@ export interface StateBase {
   readonly cut: number;
   /** The layers below them. */
   readonly below: readonly Layer[];
-  /** Of the new layer. */
+  /** The new layer's. */
   readonly level: number;
 }
 
@@ -64,13 +64,13 @@ export interface BasedCut extends StateCut {
 }
 
 export interface SnapshotOfState extends Omit<BasedCut, "cursor"> {
-  /** Of all rows, or of what has changed. */
+  /** They hold all rows, or what has changed. */
   readonly pieces: readonly StatePiece[];
 }
 
 export class StateLayers {
   readonly #inlineBytesMax: number;
-  /** Of the checkpoints that may still be named by a barrier, by state. */
+  /** The states at each checkpoint that a barrier may still name. */
   readonly #checkpoints = new Map<number, ReadonlyMap<string, LayeredState>>();
 
   constructor(inlineBytesMax: number) {

@@ -150,7 +150,7 @@ describe("what a write of the record lets go (P15, P16)", () => {
     world.reaper.knowManifest(two.checkpoint, two.manifest);
     const before = retaining(1, [one.checkpoint]);
     const after = decide(before, two.checkpoint);
-    // Of two pending ones.
+    // Two pending ones rest on it.
     const releases = [world.reaper.holdBase(one.checkpoint), world.reaper.holdBase(one.checkpoint)];
     const all = await world.names();
     world.reaper.stored(before, after);

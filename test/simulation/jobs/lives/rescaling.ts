@@ -3,7 +3,7 @@ import type { Random } from "../../../chaos/random.ts";
 import type { DrawnAct, DrawnInput, DrawnJob, DrawnLife, DrawnOperator, DrawnSink } from "../drawing.ts";
 
 const SHARE = 0.5;
-/** Of jobs that are rescaled while they run. */
+/** Jobs that are rescaled while they run. */
 const RUNNING_SHARE = 0.35;
 const RESCALES_MAX = 3;
 const RESCALE_AFTER_MS_MAX = 3000;
