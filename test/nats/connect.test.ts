@@ -157,16 +157,25 @@ test("user and password", async () => {
 test.each([true, false])("a server that has all its connections says so (diverting: %s)", async (divert) => {
   const { url, port } = await server("max_connections: 1");
   await connected({ servers: url });
-  const logger = keepingLogger();
-  const error = await refusal({ servers: url, divert, connectTimeoutMs: 1_000, logger });
-  expect(error).toBeInstanceOf(EnvironmentError);
-  expect(describeError(error)).toBe(
-    `NATS at 127.0.0.1:${port} has taken no connection for 1000 ms: nats-server refuses or ends the connection ("maximum ` +
-      'connections exceeded"); raise max_connections in its configuration, or end connections that are not needed',
-  );
-  expect(logger.lines[0]).toMatch(
-    /^warn NATS at \S+ takes no connection yet: nats-server refuses.*trying for 1 s/,
-  );
+  // A busy machine may need longer than the first of these for a single answer of the server.
+  for (const connectTimeoutMs of [1_000, 5_000, 25_000]) {
+    const logger = keepingLogger();
+    const error = await refusal({ servers: url, divert, connectTimeoutMs, logger });
+    expect(error).toBeInstanceOf(EnvironmentError);
+    if (error.message.includes("timeout")) continue;
+    expect(describeError(error)).toBe(
+      `NATS at 127.0.0.1:${port} has taken no connection for ${connectTimeoutMs} ms: nats-server refuses or ends the ` +
+        'connection ("maximum connections exceeded"); raise max_connections in its configuration, or end connections ' +
+        "that are not needed",
+    );
+    expect(logger.lines).toContainEqual(
+      expect.stringMatching(
+        /^warn NATS at \S+ takes no connection yet: nats-server refuses.*trying for \d+ s/,
+      ),
+    );
+    return;
+  }
+  expect.unreachable("the server has answered nothing within 25 s");
 });
 
 test("a server without headers is refused in words", async () => {

@@ -236,7 +236,8 @@ async function connectInTime(
   const timeoutMs = options.connectTimeoutMs ?? defaultConnectTimeoutMs;
   const deadline = Date.now() + timeoutMs;
   let ended: string | undefined;
-  for (let attempt = 1; ; attempt++) {
+  let told: string | undefined;
+  for (;;) {
     let failure: unknown;
     try {
       return await openBefore(deadline, connectionOptions, options.divert ?? true, apiPrefix);
@@ -257,11 +258,13 @@ async function connectInTime(
       );
     }
     options.onFailedTry?.(ended ?? describeError(failure));
-    if (attempt === 1) {
+    const problem = ended === undefined ? "cannot be reached yet" : `takes no connection yet: ${ended}`;
+    if (problem !== told) {
       options.logger?.warn(
         { servers: addresses, ...(ended !== undefined && { reason: ended }) },
-        `${where} ${ended === undefined ? "cannot be reached yet" : `takes no connection yet: ${ended}`}; trying for ${timeoutMs / 1000} s`,
+        `${where} ${problem}; trying for ${timeoutMs / 1000} s`,
       );
+      told = problem;
     }
     await sleep(retryPauseMs);
   }
