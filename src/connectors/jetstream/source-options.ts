@@ -3,6 +3,7 @@ import { checkMembers } from "../../config/members.ts";
 import type { Gaps } from "../../dataflow/source.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { FilterSet, isSubjectFilter } from "../../nats/reader/subject-filter.ts";
+import { checkPartitions, filtersByPartition, type SubjectPartitions } from "./partitions.ts";
 
 /** The options of `jetstreamSource`, besides `decode`. */
 export interface JetStreamSourceOptions {
@@ -13,6 +14,12 @@ export interface JetStreamSourceOptions {
    * dealt out to the source's subtasks. Default: one split, the whole stream.
    */
   readonly subjects?: readonly (string | readonly string[])[];
+  /**
+   * One split for each partition that a token of the subjects names: { subject: "orders.{partition}.>", count: 12 }
+   * reads "orders.0.>" to "orders.11.>". In the place of `subjects`. A message under another token is in no partition:
+   * a job does not begin as long as the stream has one, and one that runs shows a trouble. Not for interest streams.
+   */
+  readonly partitions?: SubjectPartitions;
   /** "end": a bounded input, up to what is there when the job is submitted. Default: never ends. */
   readonly until?: "end";
   /** The message that a new job begins with. "new": the first one after its submission. Default "first". */
@@ -41,6 +48,7 @@ export interface JetStreamSourceOptions {
 const OPTIONS = [
   "stream",
   "subjects",
+  "partitions",
   "decode",
   "integers",
   "until",
@@ -60,6 +68,11 @@ export function checkOptions(
     throw wrong("stream", `"${stream}" is not the name of a stream: no spaces, dots, "*", ">", "/" or "\\"`);
   }
   if (subjects !== undefined) checkSubjects(subjects);
+  if (options.partitions !== undefined) {
+    if (subjects !== undefined)
+      throw wrong("partitions", `takes the place of "subjects": leave one of them out`);
+    checkPartitions(options.partitions);
+  }
   if (
     decode !== undefined &&
     typeof decode !== "function" &&
@@ -118,7 +131,16 @@ function checkSubjects(subjects: readonly (string | readonly string[])[]): void 
   if (subjects.some((entry) => filtersOf(entry).length === 0)) throw wrong("subjects", "has an empty group");
 }
 
-export function filtersOf(entry: string | readonly string[]): readonly string[] {
+/** The filters of each split; none: the split has the whole stream. */
+export function filterGroups({
+  subjects,
+  partitions,
+}: JetStreamSourceOptions): readonly (readonly string[])[] {
+  if (partitions !== undefined) return filtersByPartition(partitions).map((filter) => [filter]);
+  return (subjects ?? [[]]).map(filtersOf);
+}
+
+function filtersOf(entry: string | readonly string[]): readonly string[] {
   return typeof entry === "string" ? [entry] : entry;
 }
 

@@ -21,6 +21,8 @@ import { StreamState } from "../../nats/reader/positions/stream-state.ts";
 import { Trimming } from "../../nats/reader/positions/trimming.ts";
 import { ProgressConsumer, progressName } from "../../nats/reader/progress.ts";
 import { SequentialReader } from "../../nats/reader/sequential-reader.ts";
+import { PartitionWatch } from "./partition-watch.ts";
+import { filtersByPartition, StraySubjects } from "./partitions.ts";
 import type { JetStreamSourceOptions } from "./source-options.ts";
 import type { JetStreamSplit } from "./source-splits.ts";
 
@@ -38,7 +40,8 @@ export async function openReader<T>(
       parseReadPosition(position, split.id, environment.operator),
     ),
   );
-  const reader = new JetStreamReader<T>(splits, options.until === "end");
+  const watch = watchOfPartitions(options, environment, nats, splits);
+  const reader = new JetStreamReader<T>(splits, options.until === "end", watch);
   try {
     await Promise.all(
       splits.map(async ({ split, progress, reader: it }, index) => {
@@ -53,7 +56,29 @@ export async function openReader<T>(
     await reader.close();
     throw error;
   }
+  watch?.open();
   return reader;
+}
+
+/** One subtask looks for all: the one that reads the first partition. A bounded input was looked at before it began. */
+function watchOfPartitions<T>(
+  { partitions, until }: JetStreamSourceOptions,
+  { troubles, signal }: SubtaskEnvironment,
+  nats: NatsEnvironment,
+  splits: readonly OpenSplit<T>[],
+): PartitionWatch | undefined {
+  if (partitions === undefined || until === "end") return undefined;
+  const [first] = filtersByPartition({ ...partitions, count: 1 });
+  const split = splits.find((it) => it.split.id === first)?.split;
+  if (split === undefined) return undefined;
+  const { stream, start } = split;
+  const watch = new PartitionWatch(
+    new StraySubjects(partitions, nats, stream, start),
+    StreamState.of(nats, stream),
+    troubles.watch(`dealing the messages of stream ${stream} to partitions`),
+  );
+  signal.addEventListener("abort", () => watch.close());
+  return watch;
 }
 
 interface OpenSplit<T> {
@@ -113,6 +138,7 @@ function openedSplit<T>(
 class JetStreamReader<T> implements SourceReader<T> {
   readonly #splits: readonly OpenSplit<T>[];
   readonly #bounded: boolean;
+  readonly #watch: PartitionWatch | undefined;
   /** The split to ask first: they take turns. */
   #first = 0;
   /** The split of the record last given out. */
@@ -120,9 +146,10 @@ class JetStreamReader<T> implements SourceReader<T> {
   currentSplit = 0;
   #isPaused: (split: number) => boolean = () => false;
 
-  constructor(splits: readonly OpenSplit<T>[], bounded: boolean) {
+  constructor(splits: readonly OpenSplit<T>[], bounded: boolean, watch: PartitionWatch | undefined) {
     this.#splits = splits;
     this.#bounded = bounded;
+    this.#watch = watch;
   }
 
   poll(collect: Collect<T>, recordsMax: number): PollStatus {
@@ -210,6 +237,7 @@ class JetStreamReader<T> implements SourceReader<T> {
   }
 
   async close(): Promise<void> {
+    this.#watch?.close();
     await Promise.all(
       this.#splits.map(async ({ reader, progress }) => {
         await reader.close();

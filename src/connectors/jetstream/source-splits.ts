@@ -21,7 +21,8 @@ import { decisionAboutGaps } from "../../nats/reader/positions/stream-position.t
 import { assertFree, CONSUMER_RESET_SINCE, progressName } from "../../nats/reader/progress.ts";
 import { filtersOverlap } from "../../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../../nats/server/server-version.ts";
-import { filtersOf, type JetStreamSourceOptions, wrong } from "./source-options.ts";
+import { checkPartitionedStream, contradiction, StraySubjects, wildcardOf } from "./partitions.ts";
+import { filterGroups, type JetStreamSourceOptions, wrong } from "./source-options.ts";
 
 /** Plain data, stored in the job record (JD1). */
 export type JetStreamSplit = SourceSplit & StreamSplit;
@@ -32,12 +33,13 @@ export async function discover(
 ): Promise<JetStreamSplit[]> {
   const nats = NatsEnvironment.of(environment, `the source of stream "${options.stream}"`);
   const info = await streamInfo(nats, options, environment);
-  const groups = (options.subjects ?? [[]]).map(filtersOf);
+  const groups = filterGroups(options);
   checkStream(options, groups, info, nats);
   const showsProgress = await hasRoomForProgress(options, groups.length, info, nats, environment);
   warnOfForeignSubjects(groups, info, environment);
   const start = firstSequence(options, info);
   const end = options.until === "end" ? info.state.last_seq : undefined;
+  await checkPartitioned(options, info, start, nats, environment);
   const splits = groups.map((filters) => ({
     id: idOf(filters),
     ...(typeof options.progress === "string" && {
@@ -59,6 +61,20 @@ export async function discover(
   return splits;
 }
 
+/** Asked after `info`: a bounded input has been there by then. */
+async function checkPartitioned(
+  { partitions, stream }: JetStreamSourceOptions,
+  info: StreamInfo,
+  start: number | undefined,
+  nats: NatsEnvironment,
+  { logger }: ConnectorEnvironment,
+): Promise<void> {
+  if (partitions === undefined) return;
+  checkPartitionedStream(partitions, info, (message) => logger.warn({ stream }, message));
+  const problem = await new StraySubjects(partitions, nats, stream, start).problem();
+  if (problem !== undefined) throw contradiction(partitions, problem);
+}
+
 const idOf = (filters: readonly string[]): string => (filters.length === 0 ? "all" : filters.join(","));
 
 async function streamInfo(
@@ -72,7 +88,9 @@ async function streamInfo(
     return await NatsLink.of(nats.connection).call(`stream "${stream}"`, () => manager.streams.info(stream));
   } catch (error) {
     if (!isStreamMissing(error)) throw inOneSentence(`stream "${stream}"`, error);
-    const subjects = (options.subjects ?? []).flatMap((entry) => filtersOf(entry));
+    const { partitions } = options;
+    const subjects =
+      partitions === undefined ? filterGroups(options).flat() : [wildcardOf(partitions.subject)];
     const { resumes } = environment;
     throw streamMissing(
       nats,
