@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { SLOTS_MAX } from "../../control/shapes.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import { EnvironmentError } from "../../errors.ts";
+import { describeError, EnvironmentError } from "../../errors.ts";
 import type { Worker } from "../../runtime/worker/worker.ts";
 import { createWorker, prepareJob } from "../assembly.ts";
 import {
@@ -20,7 +20,7 @@ import { writeMessage } from "../output/advice.ts";
 import { exitCodeHelp, exitCodes } from "../output/report-error.ts";
 import { watchCrashes, watchExits } from "../process/crash.ts";
 import { serveHealth } from "../process/health.ts";
-import { tellParent, tellParentOf, watchLifetime } from "../process/lifetime.ts";
+import { tellParent, tellParentLast, tellParentOf, watchLifetime } from "../process/lifetime.ts";
 import { openLocalCopies, openStateBackends } from "../state-backends.ts";
 import { loadJobFileToRun } from "../submission/job-file.ts";
 
@@ -74,15 +74,17 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   const prepared = prepareJob(await loadJobFileToRun(path), overridesOf(flags));
   watchExits(path, (reason) => tellParent({ type: "crashed", reason }));
   let memory: TroubleWatch | undefined;
-  const backends = await openStateBackends(prepared.config.state, prepared.job.name, {
-    tell(message) {
-      logger.warn({ job: prepared.job.name }, message);
-      memory?.failed(new EnvironmentError(message));
-    },
-    calm: () => memory?.passed(),
-  });
   const { storage, localRecovery } = prepared.config.checkpointing;
-  const copies = await openLocalCopies(localRecovery, prepared.job.name, logger);
+  const { backends, copies } = await onThisMachine(async () => ({
+    backends: await openStateBackends(prepared.config.state, prepared.job.name, {
+      tell(message) {
+        logger.warn({ job: prepared.job.name }, message);
+        memory?.failed(new EnvironmentError(message));
+      },
+      calm: () => memory?.passed(),
+    }),
+    copies: await openLocalCopies(localRecovery, prepared.job.name, logger),
+  }));
   const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger, {
     storage,
   });
@@ -121,4 +123,15 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   await cluster.bus.flush().catch(() => undefined);
   await cluster.nats.connection.close();
   process.exit(0);
+}
+
+/** Opens what a worker needs of its machine. What is lacking there would be lacking at each further start, too. */
+async function onThisMachine<T>(open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    if (error instanceof EnvironmentError)
+      await tellParentLast({ type: "unfit", reason: describeError(error) });
+    throw error;
+  }
 }

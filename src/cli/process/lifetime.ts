@@ -19,6 +19,8 @@ export type ChildMessage =
   | { readonly type: "alive" }
   /** It ends, and why. */
   | { readonly type: "crashed"; readonly reason: string }
+  /** It cannot start, and another one in its place could not either: this machine lacks something. */
+  | { readonly type: "unfit"; readonly reason: string }
   /** All that it has been trying in vain at present. */
   | { readonly type: "troubles"; readonly troubles: readonly Trouble[] };
 
@@ -30,6 +32,14 @@ export interface ParentMessage {
 /** Sends a message to a parent that listens; else does nothing. */
 export function tellParent(message: ChildMessage): void {
   if (process.connected) process.send?.(message, () => {});
+}
+
+/** A last word before the process ends by itself: resolves when it has gone out, or cannot. */
+export async function tellParentLast(message: ChildMessage): Promise<void> {
+  await new Promise<void>((resolve) => {
+    if (!process.connected || process.send === undefined) return resolve();
+    process.send(message, () => resolve());
+  });
 }
 
 /** From now on; what was told of the time before, when the process had no connection yet, is over. */

@@ -24,7 +24,7 @@ export interface ChildSpec {
 export interface ChildrenOptions {
   readonly logDir: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** A child that cannot live: wrong job file, refused, or dying again and again. */
+  /** A child that cannot live: wrong job file, refused, a machine that lacks something, or dying again and again. */
   readonly onGivenUp: (error: Error) => void;
   readonly troubles: TroubleWatcher;
   /** What a child has been trying in vain at present, as it says itself. */
@@ -82,6 +82,7 @@ export class Children {
     let started = false;
     let worker: WorkerIdentity | undefined;
     let lastWord: string | undefined;
+    let unfit: string | undefined;
     let unanswered = 0;
     const pinging = setInterval(() => {
       if (!started) return;
@@ -98,6 +99,7 @@ export class Children {
         worker = message.worker;
         this.#lives(spec.name, child);
       } else if (message.type === "crashed") lastWord = message.reason;
+      else if (message.type === "unfit") unfit = message.reason;
       else if (message.type === "troubles") this.#options.onTroubles?.(spec.name, message.troubles);
     });
     this.#running.set(spec.name, child);
@@ -110,6 +112,10 @@ export class Children {
       const reason = lastWord ?? causeOfExit(code, signal, this.#logFile(spec.name));
       if (worker !== undefined) this.#options.onWorkerEnded?.(worker, reason);
       this.#died(spec.name, reason);
+      if (unfit !== undefined) {
+        this.#options.onGivenUp(new EnvironmentError(`${spec.name} cannot start: ${unfit}`));
+        return;
+      }
       const failures = started ? 0 : failedStarts + 1;
       if ((code !== null && FINAL_EXIT_CODES.has(code)) || failures >= FAILED_STARTS_MAX)
         this.#options.onGivenUp(this.#lastLines(spec.name));

@@ -81,3 +81,25 @@ test.skipIf(process.getuid?.() === 0)("one that this user may not write is, too"
   const { stderr } = await workspace.run(["worker", "job.mjs", "--server", "nats://127.0.0.1:1"]);
   expect(stderr).toMatch(/state directory .*rows.* cannot be made: .*EACCES/);
 });
+
+test.each<[what: string, options: string, says: RegExp]>([
+  ["state", ON_DISK, /state directory .*rows.* cannot be made: .*give one where this user may write/],
+  [
+    "local copies",
+    'checkpointing: { localRecovery: true, localDirectory: "./rows" }',
+    /the directory of local copies .*rows.* cannot be used: .*give one where this user may write/,
+  ],
+])(
+  "`run` tries one start of each worker with a directory of %s that cannot be made, and says why once",
+  async (_what, options, says) => {
+    const code = job("OPTIONS").replace(/checkpointing: \{[^}]*\}, OPTIONS/, options);
+    workspace.write("job.mjs", code);
+    workspace.write("rows", "a file");
+    const { code: exit, stderr } = await workspace.run(["run", "job.mjs"]);
+    expect(stderr).toMatch(says);
+    expect(stderr.match(/directory .*rows/g)).toHaveLength(1);
+    expect(exit).toBe(3);
+    const log = readFileSync(workspace.path(".tidemark/logs/counting/worker-1.log"), "utf8");
+    expect(log.match(/directory .*rows/g)).toHaveLength(1);
+  },
+);
