@@ -2,6 +2,7 @@
 import { alignmentBugs } from "./alignment.ts";
 import { gateBugs } from "./gate.ts";
 import { hostBugs } from "./hosts.ts";
+import { layerBugs } from "./layered-checkpoints.ts";
 import { machineBugs } from "./machines.ts";
 import { regionBugs } from "./regions.ts";
 import { requestBugs } from "./requests.ts";
@@ -14,4 +15,5 @@ export const seededBugs: readonly SeededBug[] = [
   ...regionBugs,
   ...alignmentBugs,
   ...gateBugs,
+  ...layerBugs,
 ];

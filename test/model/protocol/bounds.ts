@@ -64,6 +64,8 @@ export interface Bounds {
   readonly block?: number;
   /** Deletion of objects is modelled, and C6 checked. */
   readonly objects?: boolean;
+  /** A checkpoint may rest on the one that its barriers name (P81). Default: its state is its own. */
+  readonly incremental?: boolean;
   /** Recovery plans and free slots take their time. */
   readonly slowRecovery?: boolean;
   /** Uploads of snapshots and staging of transactions take their time. */
@@ -76,8 +78,9 @@ export interface Bounds {
   readonly reportsOnce?: boolean;
   /**
    * What must always stay within reach. `quiet`: ended, or running on with every request answered and no source held.
+   * `clean`: nothing is stored that the record does not reach.
    */
-  readonly goal?: "ended" | "quiet";
+  readonly goal?: "ended" | "quiet" | "clean";
 }
 
 export function regionsIn({ regions, subtasks }: Bounds): readonly (readonly string[])[] {

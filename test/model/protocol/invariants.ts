@@ -5,18 +5,17 @@ import type { CompositionState } from "../composition.ts";
 import { actorIn } from "../machine-process.ts";
 import type { View } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
-import { type Bounds, type RequestKind, regionsIn } from "./bounds.ts";
+import type { Bounds, RequestKind } from "./bounds.ts";
 import type { CoordinatorDurable, Memory } from "./leader/coordinator-memory.ts";
 import type { RecordState } from "./leader/record-server.ts";
 import { requestsIn } from "./leader/requests.ts";
 import { memoryOf } from "./memory.ts";
+import { DELETED_TOO_EARLY, deletedTooEarly, PENDING_IS_THERE, pendingIsThere, readable } from "./objects.ts";
 import { showContent, type TargetState } from "./target.ts";
-import { type Deployment, type ModelCheckpoint, objectsOf, partsOf, RECORD, targetOf } from "./words.ts";
+import { type Deployment, type ModelCheckpoint, RECORD, targetOf } from "./words.ts";
 import type { WorkerMemory } from "./worker/worker-host.ts";
 
 const TERMINAL = ["finished", "stopped", "canceled", "suspended", "failed"];
-
-export const DELETED_TOO_EARLY = "P16 what is deleted was durably useless before";
 
 /** Requests that end in a decision. */
 const STOPS: readonly string[] = ["stop", "drain"] satisfies RequestKind[];
@@ -46,6 +45,9 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "C4 state and stored records are those before the barriers": foldOfThoseBefore,
       "C5 older generations are fenced": perTarget(fenced),
       "C6 what the record names is readable": (view) => readable(view, bounds.coordinators),
+      ...(bounds.incremental && {
+        [PENDING_IS_THERE]: (view: View) => pendingIsThere(view, bounds.coordinators),
+      }),
       "G10 so many failures in a row are tolerated": (view) =>
         first(bounds.coordinators, (coordinator) => toleratesFailures(view, coordinator)),
       "K5 savepoints decide nothing": savepointsDecideNothing,
@@ -336,21 +338,6 @@ function settled(
   return undefined;
 }
 
-function readable(view: View, coordinators: readonly string[]): string | undefined {
-  const record = view.local<RecordState>(RECORD)?.record;
-  const latest = record?.checkpoints.at(-1) as ModelCheckpoint | undefined;
-  if (latest === undefined) return undefined;
-  const durables = coordinators.map((id) => view.durable<CoordinatorDurable>(id));
-  const deleted = new Set(durables.flatMap((one) => one.deleted));
-  for (const checkpoint of record!.checkpoints as ModelCheckpoint[]) {
-    if (!durables.some(({ manifests }) => manifests.includes(checkpoint.checkpointId)))
-      return `the manifest of checkpoint ${checkpoint.checkpointId} was never written`;
-    const gone = objectsOf(checkpoint).find((name) => deleted.has(name));
-    if (gone !== undefined) return `${gone}, which checkpoint ${checkpoint.checkpointId} names, is deleted`;
-  }
-  return undefined;
-}
-
 /** Input flows only in a generation whose restored checkpoint is committed. */
 function recoveredFirst(view: View, worker: string): string | undefined {
   const subtask = actorIn(view, worker, "subtask");
@@ -390,45 +377,6 @@ const toldAfterDecision: StepInvariant = (before, _after, { process, effects }) 
   }
   return undefined;
 };
-
-/**
- * A deletion follows the write that makes its object useless: the checkpoint is given up, was dropped, was copied as a
- * savepoint, or its generation is over, or the job is.
- */
-function deletedTooEarly(before: View, after: View, process: string, bounds: Bounds): string | undefined {
-  if (!bounds.coordinators.includes(process)) return undefined;
-  const known = before.durable<CoordinatorDurable>(process).deleted;
-  const { deleted } = after.durable<CoordinatorDurable>(process);
-  if (deleted.length === known.length) return undefined;
-  const server = before.local<RecordState>(RECORD)!;
-  const used = bounds.coordinators.flatMap((id) => before.durable<CoordinatorDurable>(id).used);
-  const early = deleted.find(
-    (name) => !known.includes(name) && !isUseless(name, server, used, regionsIn(bounds)),
-  );
-  return early && `${process} deletes ${early}, and the record does not say yet that it is not needed`;
-}
-
-function isUseless(
-  name: string,
-  { record, decided }: RecordState,
-  used: CoordinatorDurable["used"],
-  regions: readonly (readonly string[])[],
-): boolean {
-  const { kind, checkpointId, subtask } = partsOf(name);
-  if (["finished", "canceled", "stopped"].includes(record.status)) return true;
-  const taken = used.find((one) => one.checkpointId === checkpointId);
-  // There is nothing of an id that was only reserved.
-  if (taken === undefined) return true;
-  const region = regions.findIndex((subtasks) => subtasks.includes(subtask));
-  const isOver = (at: number) => record.generations[at] !== taken.generations[at];
-  if (kind === "manifest" ? regions.some((_, at) => isOver(at)) : isOver(region)) return true;
-  const ids = record.checkpoints.map((one) => one.checkpointId);
-  const dropped = decided.filter((one) => !ids.includes(one.checkpointId));
-  if (dropped.some((one) => objectsOf(one).includes(name))) return true;
-  if (kind === "staged") return false;
-  const known = [...record.aborted, ...(kind === "state" ? record.savepoints : [])];
-  return known.some((one) => one.checkpointId === checkpointId);
-}
 
 /**
  * The goal: the job has ended, or runs on, no source is held and each client that asked for something knows what became

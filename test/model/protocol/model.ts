@@ -29,6 +29,7 @@ import type { Bounds } from "./bounds.ts";
 import { hasEnded, invariantsOf, isQuiet } from "./invariants.ts";
 import { coordinatorProcess } from "./leader/coordinator.ts";
 import { recordServer } from "./leader/record-server.ts";
+import { isClean } from "./objects.ts";
 import { targetServer } from "./target.ts";
 import { theProtocol, type Variant } from "./variant.ts";
 import { workerProcess } from "./worker/worker.ts";
@@ -50,7 +51,9 @@ export function checkProtocol(
 function goalOf({ goal, coordinators, subtasks }: Bounds): Pick<CheckOptions, "goal"> {
   if (goal === undefined) return {};
   const workers = [...new Set(Object.values(subtasks).flat())];
-  return { goal: goal === "ended" ? hasEnded : (view) => isQuiet(view, coordinators, workers) };
+  if (goal === "ended") return { goal: hasEnded };
+  const holds = goal === "quiet" ? isQuiet : isClean;
+  return { goal: (view) => holds(view, coordinators, workers) };
 }
 
 function processesOf(bounds: Bounds, variant: Variant): ProcessModel[] {
@@ -90,7 +93,8 @@ function budgetsOf(bounds: Bounds): Record<string, number> {
 
 /** What the leader has accepted: no generation was deployed yet. */
 function submitted(bounds: Bounds): JobRecord {
-  const { periodic, restart, retained, maxConcurrent, tolerableFailures, savepointsWait, gate } = bounds;
+  const { periodic, restart, retained, maxConcurrent, tolerableFailures, savepointsWait, gate, incremental } =
+    bounds;
   return jobRecord({
     generation: 0,
     generations: [],
@@ -104,6 +108,7 @@ function submitted(bounds: Bounds): JobRecord {
       retained: retained ?? 1,
       maxConcurrent: maxConcurrent ?? 1,
       tolerableFailures: tolerableFailures ?? null,
+      incremental: incremental ?? false,
       unaligned: savepointsWait ?? gate?.unaligned ?? false,
     }),
     restart: restart ?? { strategy: "fixed-delay", attempts: 5, delayMs: 0 },

@@ -34,6 +34,10 @@ const FAILING = { losses: 1, expiries: 1 } as const;
 const BESIDE = { coordinators: ["A", "B"], subtasks: ALONE, triggers: 0, periodic: false } as const;
 /** Only what a client asks for is taken, and that client is told. */
 const ASKED = { triggers: 0, periodic: false, goal: "quiet" } as const;
+/** What nothing needs goes in the end. */
+const CLEAN = { objects: true, goal: "clean" } as const;
+/** Of what a snapshot consists counts, not what is in it. */
+const COMMON: Bounds = { ...ONE, subtasks: ALONE, records: 0, triggers: 3, incremental: true, ...CLEAN };
 const NEVER_AGAIN = { strategy: "none" } as const;
 
 export const brief: readonly Scenario[] = [
@@ -85,13 +89,24 @@ export const brief: readonly Scenario[] = [
   {
     name: "objects",
     about: "what an abort, a dropped checkpoint and a sweep delete (P15, P16, P21)",
-    bounds: { ...ONE, subtasks: ALONE, triggers: 2, objects: true, losses: 1, expiries: 1 },
+    bounds: { ...ONE, subtasks: ALONE, triggers: 2, ...FAILING, ...CLEAN },
+  },
+  {
+    name: "objects in common",
+    about:
+      "checkpoints rest on older ones, in part or whole, two at a time; what none needs any more goes (P81)",
+    bounds: { ...COMMON, maxConcurrent: 2 },
+  },
+  {
+    name: "objects in common with savepoints",
+    about: "a savepoint is copied while the checkpoint that it rests on is dropped (P81)",
+    bounds: { ...COMMON, triggers: 2, requests: ["savepoint"] },
   },
   {
     name: "concurrent checkpoints",
     about:
       "the barriers of two are under way, either may be decided first, and the newer subsumes the older (C1, G7)",
-    bounds: { ...ONE, subtasks: ALONE, triggers: 2, maxConcurrent: 2, losses: 1, objects: true },
+    bounds: { ...ONE, subtasks: ALONE, triggers: 2, maxConcurrent: 2, losses: 1, ...CLEAN },
   },
   {
     name: "several cuts at a time",
@@ -229,12 +244,23 @@ export const thorough: readonly Scenario[] = [
   {
     name: "two leaders, objects",
     about: "what an old leader deletes beside a new one (P9, P21)",
-    bounds: { ...ONE, coordinators: ["A", "B"], subtasks: ALONE, objects: true, expiries: 1, triggers: 1 },
+    bounds: { ...ONE, coordinators: ["A", "B"], subtasks: ALONE, expiries: 1, triggers: 1, ...CLEAN },
   },
   {
     name: "three generations",
     about: "two of them fail; transactions pass from one to the next",
     bounds: { ...ONE, triggers: 2, losses: 2 },
+  },
+  {
+    name: "objects in common, again and again",
+    about:
+      "the same, and a checkpoint is given up, a generation fails and the next one rests on what it restores",
+    bounds: { ...COMMON, ...FAILING },
+  },
+  {
+    name: "objects in common, two retained",
+    about: "the same, and the record keeps two checkpoints (P16, P81)",
+    bounds: { ...COMMON, maxConcurrent: 2, retained: 2, expiries: 1 },
   },
   {
     name: "objects of an ended job",
@@ -314,7 +340,7 @@ export const thorough: readonly Scenario[] = [
   {
     name: "regions, objects",
     about: "what a sweep deletes beside a region that goes on (P21)",
-    bounds: { ...ONE, ...REGIONS, triggers: 2, losses: 1, objects: true },
+    bounds: { ...ONE, ...REGIONS, triggers: 2, losses: 1, ...CLEAN },
   },
   {
     name: "regions and a stop",

@@ -50,6 +50,12 @@ export interface HostFaults {
   readonly restoresSavepoints?: boolean;
   /** P21: a sweep takes what generations that are not over have left, too. */
   readonly sweepsTheLiving?: boolean;
+  /** P81: a snapshot rests on the latest one of its subtask, whichever its barrier names. */
+  readonly restsOnLatest?: boolean;
+  /** P81: what a pending checkpoint rests on is not held. */
+  readonly holdsNoBase?: boolean;
+  /** P81: a base is held for ever. */
+  readonly keepsBases?: boolean;
   /** What recovery was planned with is deployed, whatever the record says by then. */
   readonly deploysThePlan?: boolean;
 }

@@ -20,6 +20,8 @@ export interface Snapshot {
   readonly position: number;
   readonly finished: boolean;
   readonly transactions: readonly Content[];
+  /** The checkpoints whose objects its state consists of. Left out: its own alone. */
+  readonly layers?: readonly number[];
   /** The subtask's gate, if it has one. */
   readonly gate?: GateSnapshot;
 }
@@ -137,5 +139,7 @@ export function objectsOf({
 }
 
 export function snapshotObjects(checkpointId: number, snapshots: Snapshots): string[] {
-  return Object.keys(snapshots).map((subtask) => objectName.state(checkpointId, subtask));
+  return Object.entries(snapshots).flatMap(([subtask, { layers = [checkpointId] }]) =>
+    layers.map((id) => objectName.state(id, subtask)),
+  );
 }

@@ -34,6 +34,8 @@ export interface Memory {
   readonly raised: readonly number[];
   readonly placement: Readonly<Record<string, string>>;
   readonly pending: Readonly<Record<number, Snapshots>>;
+  /** What was pending when a generation was raised and is not given up yet, where objects are looked at. */
+  readonly outlived: Readonly<Record<number, Snapshots>>;
   /** Savepoints that are being written or are, also those of a generation that is over. */
   readonly savepoints: Readonly<Record<number, WrittenSavepoint>>;
   /** Told to an actor while it waits for its store, in order. */
@@ -41,6 +43,8 @@ export interface Memory {
   /** May go after the next stored write. */
   readonly due: readonly string[];
   readonly deletable: readonly string[];
+  /** By a pending checkpoint: what the one reaches that it may rest on (P81). */
+  readonly bases: Readonly<Record<number, readonly string[]>>;
   /**
    * Checkpoints that this leader has given up, where objects are looked at, and what of them may go once the record
    * says so (P48).

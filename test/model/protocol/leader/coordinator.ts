@@ -16,9 +16,12 @@ import { changed, MEMORY, memoryMachine, memoryOf } from "../memory.ts";
 import { showActors } from "../story.ts";
 import type { Variant } from "../variant.ts";
 import { checkpointActor, objectName, type Snapshot } from "../words.ts";
-import { addTo, deletion, Routing, unique, withWritten } from "./coordinator-effects.ts";
+import { route } from "./coordinator-effects.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { noFailures } from "./failure-streak.ts";
+import { addTo, LeaderHost, unique } from "./leader-host.ts";
+import { deletion } from "./object-keeping.ts";
+import { withWritten } from "./pending-checkpoints.ts";
 import { WRITER, type WriterContext, writerMachine } from "./record-writer.ts";
 import { askFor, requestsFor, type SnapshotRequested } from "./requests.ts";
 
@@ -56,11 +59,13 @@ export function coordinatorProcess(
           raised: [],
           placement: {},
           pending: {},
+          outlived: {},
           savepoints: {},
           streak: noFailures,
           deferred: {},
           due: [],
           deletable: [],
+          bases: {},
           givenUp: {},
           planned: null,
         } satisfies Memory,
@@ -75,7 +80,7 @@ export function coordinatorProcess(
       variant.coordinator(
         effect,
         (changedEffect = effect) =>
-          new Routing(id, token, bounds, variant, choose, state).route(changedEffect, actor),
+          route(new LeaderHost({ id, token, bounds, variant, choose, state }), changedEffect, actor),
         actor,
         state,
       ),

@@ -3,10 +3,13 @@ import { type AnyStateMachine, assign, setup } from "xstate";
 import { declareEffects } from "../../../../machines/effects.ts";
 import { type Content, type Deployment, type Marker, transactionName } from "../words.ts";
 import type { Gate } from "./gate.ts";
+import { noLayers, restoredLayers, type StateLayers } from "./state-layers.ts";
 
 export interface WorkerDurable {
   /** Highest generation ever seen here. */
   readonly highest: number;
+  /** The objects of states that were ever put from here, where objects are looked at. */
+  readonly stored: readonly string[];
 }
 
 export interface WorkerMemory {
@@ -30,6 +33,8 @@ export interface WorkerMemory {
   readonly drained: boolean;
   /** null: it reads a source. */
   readonly gate: Gate | null;
+  /** Empty where no checkpoint rests on another one. */
+  readonly layers: StateLayers;
 }
 
 const NOTHING: WorkerMemory = {
@@ -45,6 +50,7 @@ const NOTHING: WorkerMemory = {
   heldBehind: 0,
   drained: false,
   gate: null,
+  layers: noLayers,
 };
 
 /** The host of the subtask's machines: what it keeps in variables, and when it begins a generation (WK1). */
@@ -74,6 +80,7 @@ export const hostMachine: AnyStateMachine = setup({
         position,
         from: position,
         cuts: restoredCuts(event),
+        layers: restoredLayers(event.restoredCheckpointId, restored),
       };
     }),
     adoptMarker: assign(({ event }) => (event.type === "sink.opened" ? { marker: event.marker } : {})),

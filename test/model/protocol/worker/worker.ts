@@ -6,10 +6,11 @@
  * worker that was killed is one that does nothing any more. Its slot never takes a generation again that it has seen: a
  * process started anew has another name (P5).
  */
+import type { CheckpointOptions } from "../../../../machines/protocol.ts";
 import { madeOf, messageOf, receiversOf, type WiredEvent, wires } from "../../../../machines/wiring.ts";
 import type { OpenSnapshot } from "../../../../machines/worker/open-snapshots.ts";
 import type { CompositionState } from "../../composition.ts";
-import { composeProcess, type ProcessOutcome } from "../../machine-process.ts";
+import { type Choose, composeProcess, type ProcessOutcome } from "../../machine-process.ts";
 import type { Event, ProcessModel } from "../../process.ts";
 import { leaves, type MachineEffect } from "../../pure-machine.ts";
 import type { Bounds, GateBounds } from "../bounds.ts";
@@ -17,13 +18,11 @@ import { change, MEMORY, memoryOf } from "../memory.ts";
 import { showActors } from "../story.ts";
 import type { Variant } from "../variant.ts";
 import {
-  type Content,
   type Deployment,
-  type Marker,
   type MarkerAnswer,
   type MarkerCommit,
   type MarkerOpen,
-  type Snapshot,
+  objectName,
   targetOf,
   transactionName,
 } from "../words.ts";
@@ -38,6 +37,8 @@ import {
   heardBySenders,
   routeGate,
 } from "./gate.ts";
+import { forgetLayers, keepLayers, layersOf, noteBase } from "./state-layers.ts";
+import { acknowledged, beginTransactions, committed, cut, omit, staged } from "./transactions.ts";
 import { hostMachine, type WorkerDurable, type WorkerMemory } from "./worker-host.ts";
 
 export function workerProcess(
@@ -47,14 +48,14 @@ export function workerProcess(
 ): ProcessModel<CompositionState, WorkerDurable> {
   const process = composeProcess<WorkerDurable>({
     id,
-    durable: { highest: 0 },
+    durable: { highest: 0, stored: [] },
     starts: "first",
     neverCrashes: bounds.crashes?.[id] === undefined,
     actors: ({ highest }) => ({ [MEMORY]: { machine: hostMachine, input: { highest } } }),
-    route: (effect, actor, _choose, state) =>
+    route: (effect, actor, choose, state) =>
       variant.worker(
         effect,
-        (changedEffect = effect) => route(id, bounds, variant, changedEffect, actor, state),
+        (changedEffect = effect) => route({ id, bounds, variant, choose, state }, changedEffect, actor),
         actor,
         state,
       ),
@@ -73,13 +74,18 @@ function showWorker(state: CompositionState): string {
 
 /* ------------------------------------------------------------------ effects */
 
+interface WorkerHost {
+  readonly id: string;
+  readonly bounds: Bounds;
+  readonly variant: Variant;
+  readonly choose: Choose;
+  readonly state: CompositionState;
+}
+
 function route(
-  id: string,
-  bounds: Bounds,
-  variant: Variant,
+  { id, bounds, variant, choose, state }: WorkerHost,
   { type, params }: MachineEffect,
   actor: string,
-  state: CompositionState,
 ): readonly ProcessOutcome[] | undefined {
   const memory = memoryOf<WorkerMemory>(state);
   const deployment = memory.deployment!;
@@ -107,7 +113,12 @@ function route(
     case "take.snapshot": {
       const { position } = memory;
       const stored: Event = { type: "snapshot.stored", checkpointId } as Event;
+      const layers = bounds.incremental
+        ? layersOf(memory.layers, checkpointId, choose, variant.faults.restsOnLatest)
+        : [[checkpointId]];
       return [
+        ...(bounds.incremental ? [keepLayers(checkpointId, layers)] : []),
+        ...(layers.flat().includes(checkpointId) ? put(bounds, objectName.state(checkpointId, subtask)) : []),
         change<WorkerMemory>(({ snapshots }) => ({ snapshots: { ...snapshots, [checkpointId]: position } })),
         ...(bounds.gate === undefined ? [] : [cutGate(checkpointId)]),
         ...(bounds.slowSnapshots ? [] : [{ kind: "tell", actor: "subtask", event: stored } as const]),
@@ -116,14 +127,20 @@ function route(
     case "cancel.snapshot":
       return [dropSnapshot(checkpointId)];
     case "discard.snapshot": {
-      if (!bounds.objects) return [dropSnapshot(checkpointId)];
+      const dropped = [
+        dropSnapshot(checkpointId),
+        ...(bounds.incremental ? [forgetLayers(checkpointId)] : []),
+      ];
+      if (!bounds.objects) return dropped;
       const message = { ...params, type: "subtask.discarded", left: checkpointId in memory.snapshots };
-      return [{ kind: "send", to: leader, message }, dropSnapshot(checkpointId)];
+      return [{ kind: "send", to: leader, message }, ...dropped];
     }
     case "send.acknowledgement": {
       const { gate } = memory;
+      const layers = memory.layers.known[checkpointId];
       const snapshot = {
         ...acknowledged(memory, checkpointId, params.finished === true),
+        ...(layers && { layers: layers.flat() }),
         ...(gate && { gate: gateSnapshot(gate, checkpointId, bounds) }),
       };
       return [
@@ -153,7 +170,11 @@ function route(
       ];
     case "inject.barrier": {
       const barrier = { ...params, type: "barrier.aligned" };
-      return [{ kind: "tell", actor: "subtask", event: barrier }];
+      const { base } = params.options as CheckpointOptions;
+      return [
+        ...(bounds.incremental ? [noteBase(checkpointId, base)] : []),
+        { kind: "tell", actor: "subtask", event: barrier },
+      ];
     }
     case "hold.source":
       return [change<WorkerMemory>(() => ({ heldBehind: checkpointId }))];
@@ -215,107 +236,16 @@ function openGate(
   ];
 }
 
-/** The sink is open: one actor for each restored transaction, one for the open one. */
-function beginTransactions(memory: WorkerMemory, variant: Variant): ProcessOutcome[] {
-  const names = Object.keys(memory.cuts);
-  const actors = names.map((_, index) => `transaction/${index}`);
-  const open = `transaction/${names.length}`;
-  const transactions = Object.fromEntries(names.map((name, index) => [name, actors[index]!]));
-  const restored = names.map((transaction) => ({
-    transaction,
-    checkpointId: memory.cuts[transaction]!.content.checkpointId,
-  }));
-  return [
-    change<WorkerMemory>(() => ({ transactions, open })),
-    ...names.map((name, index) => createTransaction(actors[index]!, name, variant)),
-    createTransaction(open, null, variant),
-    { kind: "tell", actor: "subtask", event: { type: "state.restored", transactions: restored } as Event },
-  ];
-}
-
-function createTransaction(actor: string, restored: string | null, variant: Variant): ProcessOutcome {
-  return { kind: "create", actor, machine: variant.sinkTransaction, input: { restored, retryMs: 1 } };
-}
-
-/** Everything since the last cut; nothing, when that is nothing. */
-function cut(
-  memory: WorkerMemory,
-  state: CompositionState,
-  variant: Variant,
-  checkpointId: number,
-): ProcessOutcome[] {
-  const { position, from, finishing, open } = memory;
-  const names = position > from || finishing ? [transactionName(checkpointId)] : [];
-  const told: ProcessOutcome = {
-    kind: "tell",
-    actor: "subtask",
-    event: { type: "transactions.cut", checkpointId, transactions: names } as Event,
-    // H5
-    first: true,
-  };
-  const [name] = names;
-  if (name === undefined) return [told];
-  const cutBy = memory.deployment!.generation;
-  const content: Content = { checkpointId, cutBy, from, to: position, finish: finishing };
-  const next = freeActor(state);
-  return [
-    change<WorkerMemory>((now) => ({
-      from: position,
-      finishing: false,
-      open: next,
-      cuts: { ...now.cuts, [name]: { content, staged: false } },
-      transactions: { ...now.transactions, [name]: open },
-    })),
-    createTransaction(next, null, variant),
-    { kind: "tell", actor: open, event: { type: "barrier.reached", transaction: name } as Event },
-    told,
-  ];
-}
-
-function freeActor({ actors }: CompositionState): string {
-  for (let index = 0; ; index++) if (!actors.has(`transaction/${index}`)) return `transaction/${index}`;
-}
-
-function staged(actor: string, transaction: string): ProcessOutcome[] {
-  return [markStaged(transaction), { kind: "tell", actor, event: { type: "transaction.staged" } }];
-}
-
-function markStaged(transaction: string): ProcessOutcome {
-  return change<WorkerMemory>(({ cuts }) => ({
-    cuts: { ...cuts, [transaction]: { ...cuts[transaction]!, staged: true } },
-  }));
-}
-
-function committed(actor: string, transaction: string, marker: Marker): ProcessOutcome[] {
-  return [
-    change<WorkerMemory>((memory) => ({
-      marker,
-      cuts: omit(memory.cuts, transaction),
-      transactions: omit(memory.transactions, transaction),
-    })),
-    { kind: "tell", actor, event: { type: "transaction.committed" } },
-  ];
-}
-
-function omit<Value>(
-  all: Readonly<Record<string, Value>>,
-  name: string | number,
-): Readonly<Record<string, Value>> {
-  const { [name]: _, ...rest } = all;
-  return rest;
+/** For those who look at objects. */
+function put({ objects }: Bounds, name: string): ProcessOutcome[] {
+  if (!objects) return [];
+  const update = (durable: WorkerDurable): WorkerDurable =>
+    durable.stored.includes(name) ? durable : { ...durable, stored: [...durable.stored, name].sort() };
+  return [{ kind: "store", update, note: `put ${name}` }];
 }
 
 function dropSnapshot(checkpointId: number): ProcessOutcome {
   return change<WorkerMemory>(({ snapshots }) => ({ snapshots: omit(snapshots, checkpointId) }));
-}
-
-/** Durable and not committed, up to this checkpoint (P13). */
-function acknowledged(memory: WorkerMemory, checkpointId: number, finished: boolean): Snapshot {
-  const transactions = Object.values(memory.cuts)
-    .filter(({ content, staged: durable }) => durable && content.checkpointId <= checkpointId)
-    .map(({ content }) => content)
-    .sort((a, b) => a.checkpointId - b.checkpointId);
-  return { position: memory.snapshots[checkpointId] ?? 0, finished, transactions };
 }
 
 /* ------------------------------------------------------------------ events */
