@@ -7,7 +7,7 @@
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import type { StreamState } from "../../nats/reader/positions/stream-state.ts";
 import { pause } from "../../timer.ts";
-import type { StraySubjects } from "./partitions.ts";
+import type { StraySubjects } from "./stray-subjects.ts";
 
 const PAUSE_MS = 5000;
 const SHARE_OF_TIME = 1 / 50;

@@ -22,9 +22,10 @@ import { Trimming } from "../../nats/reader/positions/trimming.ts";
 import { ProgressConsumer, progressName } from "../../nats/reader/progress.ts";
 import { SequentialReader } from "../../nats/reader/sequential-reader.ts";
 import { PartitionWatch } from "./partition-watch.ts";
-import { filtersByPartition, StraySubjects } from "./partitions.ts";
+import { filtersByPartition } from "./partitions.ts";
 import type { JetStreamSourceOptions } from "./source-options.ts";
 import type { JetStreamSplit } from "./source-splits.ts";
+import { StraySubjects } from "./stray-subjects.ts";
 
 export async function openReader<T>(
   options: JetStreamSourceOptions,

@@ -21,8 +21,9 @@ import { decisionAboutGaps } from "../../nats/reader/positions/stream-position.t
 import { assertFree, CONSUMER_RESET_SINCE, progressName } from "../../nats/reader/progress.ts";
 import { filtersOverlap } from "../../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../../nats/server/server-version.ts";
-import { checkPartitionedStream, contradiction, StraySubjects, wildcardOf } from "./partitions.ts";
+import { wildcardOf } from "./partitions.ts";
 import { filterGroups, type JetStreamSourceOptions, wrong } from "./source-options.ts";
+import { checkPartitionedStream, contradiction, StraySubjects } from "./stray-subjects.ts";
 
 /** Plain data, stored in the job record (JD1). */
 export type JetStreamSplit = SourceSplit & StreamSplit;
