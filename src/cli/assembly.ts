@@ -97,6 +97,8 @@ export interface ClusterView {
   readonly identity: StoreIdentity;
   readonly subjects: Subjects;
   readonly openStorage: OpenStorage;
+  /** null: no option names one. */
+  readonly storageConfig: StorageConfig | null;
   /** The description of the checkpoint storage, as the storage itself would say it. */
   describeStorage(): Promise<string>;
   /** The KV bucket of the records of jobs. */
@@ -161,6 +163,7 @@ export function viewCluster(
     nats,
     subjects: createSubjects(prefix),
     openStorage: storageOpener(nats, storage),
+    storageConfig: storage,
     describeStorage: () => describeCheckpointStorage(nats, place),
     bus,
     troubles: troublesOf(nats),

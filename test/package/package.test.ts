@@ -219,6 +219,34 @@ await harness.close();
   });
 });
 
+describe("a package that only some jobs need, and that is not installed", () => {
+  beforeAll(() => {
+    writeFileSync(join(project, "job.mjs"), countingJob({ name: "optional", count: 10 }));
+    for (const name of ["lmdb", "@aws-sdk"])
+      rmSync(join(project, "node_modules", name), { recursive: true, force: true });
+  });
+
+  test.each<[what: string, flags: readonly string[], says: RegExp, code: number]>([
+    [
+      "lmdb",
+      ["-c", "state.backend=disk"],
+      /tidemark: .*state\.backend: "disk" needs the package lmdb, which is not installed beside tidemark .*npm install lmdb@\d+\.\d+\.\d+, or state\.backend: "heap"/,
+      3,
+    ],
+    [
+      "the AWS SDK",
+      ["--storage", "s3://bucket/prefix"],
+      /tidemark: .*s3:\/\/bucket\/prefix needs the package @aws-sdk\/client-s3, which cannot be loaded .*npm install @aws-sdk\/client-s3/,
+      2,
+    ],
+  ])("%s: `run` ends with the command that installs it, said once", (_what, flags, says, code) => {
+    const { status, stderr } = run(project, "npx", "tidemark", "run", "./job.mjs", ...flags);
+    expect(stderr).toMatch(says);
+    expect(stderr.match(/npm install/g)).toHaveLength(1);
+    expect(status).toBe(code);
+  });
+});
+
 describe("the README, followed in an empty folder", () => {
   const readme = readFileSync(join(root, "README.md"), "utf8");
   const section = readme.slice(

@@ -25,7 +25,9 @@ export interface Finding {
     | "checkpointSlow"
     | "eventTimeHeld"
     | "recordsLate"
-    | "inputSkipped";
+    | "inputSkipped"
+    /** The storage of checkpoints does not let the one that asks do what the engine does there. */
+    | "storage";
   /** A sentence about what is so. */
   readonly says: string;
   /** What the user can do; "": the sentence says it. */
