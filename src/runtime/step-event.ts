@@ -80,6 +80,7 @@ export interface CompletedDetails {
   readonly reason: string;
   readonly durationMs: number;
   readonly bytes: number;
+  readonly fullBytes?: number;
 }
 
 /** Its decision is durable. Of times that every subtask has for itself, the longest. */

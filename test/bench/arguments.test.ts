@@ -2,8 +2,13 @@ import { describe, expect, test } from "vitest";
 import { parseBenchArguments } from "./arguments.ts";
 
 const ALL = ["engineOnly", "recoveryMs", "rssMb.worker1", "rssMb.worker2"];
+const LARGE = ["rssMb.large", "recoveryOfManyMs"];
 
-const parse = (...args: string[]) => parseBenchArguments(args, ALL);
+const parse = (...args: string[]) =>
+  parseBenchArguments(args, [
+    ...ALL.map((name) => ({ name })),
+    ...LARGE.map((name) => ({ name, large: true })),
+  ]);
 
 describe("figures", () => {
   test.each<[string[], string[]]>([
@@ -20,6 +25,12 @@ describe("figures", () => {
       ["--only", "recoveryMs", "--only", "rssMb.worker2"],
       ["recoveryMs", "rssMb.worker2"],
     ],
+    [["--large"], [...ALL, ...LARGE]],
+    [
+      ["--large", "--figures", "rssMb"],
+      ["rssMb.worker1", "rssMb.worker2", "rssMb.large"],
+    ],
+    [["--figures", "rssMb.large"], ["rssMb.large"]],
   ])("%j selects %j", (args, names) => expect([...parse(...args).figures]).toEqual(names));
 
   test.each([

@@ -1,5 +1,6 @@
 /** What `npm run bench --` takes. */
 import { parseArgs } from "node:util";
+import type { Figure } from "./figure.ts";
 
 /** What the user asked for cannot be done; the message is one sentence with the next step. */
 export class UsageError extends Error {
@@ -33,10 +34,14 @@ const RECORDS_STEP = 100;
 
 /**
  * @param args without node and the script
- * @param all names of the figures there are; "rssMb" stands for all that begin with "rssMb."
+ * @param figures those that there are; "rssMb" stands for all that begin with "rssMb.". Large ones are among them only
+ * where `--large` is there, or their whole name
  * @throws UsageError
  */
-export function parseBenchArguments(args: readonly string[], all: readonly string[]): BenchArguments {
+export function parseBenchArguments(
+  args: readonly string[],
+  figures: readonly Pick<Figure, "name" | "large">[],
+): BenchArguments {
   const flags = parseFlags(args);
   const { against, check } = flags;
   if (against !== undefined && check) {
@@ -57,7 +62,11 @@ export function parseBenchArguments(args: readonly string[], all: readonly strin
   }
   return {
     json: flags.json,
-    figures: selected([...flags.only, ...flags.figures.flatMap((list) => list.split(","))], all),
+    figures: selected(
+      [...flags.only, ...flags.figures.flatMap((list) => list.split(","))],
+      figures,
+      flags.large,
+    ),
     rounds,
     roundsMax: whole("rounds-max", flags["rounds-max"], Math.max(rounds, COMPARED_ROUNDS_MAX), rounds),
     records,
@@ -75,6 +84,7 @@ function parseFlags(args: readonly string[]) {
         json: { type: "boolean", default: false },
         figures: { type: "string", multiple: true, default: [] },
         only: { type: "string", multiple: true, default: [] },
+        large: { type: "boolean", default: false },
         rounds: { type: "string" },
         "rounds-max": { type: "string" },
         records: { type: "string" },
@@ -88,18 +98,26 @@ function parseFlags(args: readonly string[]) {
   }
 }
 
-function selected(asked: readonly string[], all: readonly string[]): ReadonlySet<string> {
+function selected(
+  asked: readonly string[],
+  figures: readonly Pick<Figure, "name" | "large">[],
+  large: boolean,
+): ReadonlySet<string> {
+  const all = figures.map(({ name }) => name);
+  const usual = figures.filter((figure) => large || figure.large !== true).map(({ name }) => name);
   const names = asked.map((name) => name.trim()).filter((name) => name !== "");
   if (names.length === 0) {
     if (asked.length > 0) throw new UsageError(`--figures names none; there are ${all.join(", ")}`);
-    return new Set(all);
+    return new Set(usual);
   }
   const isPartOf = (figure: string, name: string) => figure === name || figure.startsWith(`${name}.`);
   const unknown = names.find((name) => !all.some((figure) => isPartOf(figure, name)));
   if (unknown !== undefined) {
     throw new UsageError(`there is no figure "${unknown}"; there are ${all.join(", ")}`);
   }
-  return new Set(all.filter((figure) => names.some((name) => isPartOf(figure, name))));
+  const isAsked = (name: string) =>
+    names.includes(name) || (usual.includes(name) && names.some((each) => isPartOf(name, each)));
+  return new Set(all.filter(isAsked));
 }
 
 function whole(flag: string, text: string | undefined, byDefault: number, least: number): number {

@@ -10,6 +10,8 @@ export interface Figure {
   readonly unit?: string;
   /** true: the figure is about the machine or the method, so two copies are not judged by it. */
   readonly informs?: true;
+  /** true: it takes minutes and gigabytes, so it is measured only where it is asked for. */
+  readonly large?: boolean;
 }
 
 export interface Measured extends Figure {

@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- [--json] [--figures A,B] [--rounds N] [--records N] [--sync-always]` and either `[--check]` or
- * `--against DIR [--rounds-max N]`. `--only NAME`, repeated, selects as `--figures` does.
+ * `npm run bench -- [--json] [--figures A,B] [--rounds N] [--records N] [--large] [--sync-always]` and either
+ * `[--check]` or `--against DIR [--rounds-max N]`. `--only NAME`, repeated, selects as `--figures` does.
  *
  * Measures the engine beside floors, with real processes on one machine: compiled
  * workers, a coordinator, a nats-server. Ratios are medians of interleaved pairs. Not measured: networks, replication,
@@ -21,13 +21,27 @@ import type { Figure, Measured, Settings } from "./figure.ts";
 import {
   comparableDurations,
   comparablePauses,
+  comparableSizedPauses,
   durationFigures,
   measureDurations,
   measurePauses,
+  measureSizedPauses,
   pauseFigures,
+  sizedPauseFigures,
 } from "./figures/checkpoints.ts";
-import { comparableRecovery, measureRecovery, recoveryFigures } from "./figures/recovery.ts";
+import { comparableDisk, diskFigures, measureDisk } from "./figures/disk.ts";
+import { comparableIncremental, incrementalFigures, measureIncremental } from "./figures/incremental.ts";
+import {
+  comparableRecovery,
+  comparableSizedRecovery,
+  measureRecovery,
+  measureSizedRecovery,
+  recoveryFigures,
+  sizedRecoveryFigures,
+} from "./figures/recovery.ts";
 import { comparableState, measureStateUpdates, stateFigures } from "./figures/state.ts";
+import { comparableStateMemory, measureStateMemory, stateMemoryFigures } from "./figures/state-memory.ts";
+import { comparableSizes, measureSizes, sizeFigures } from "./figures/state-size.ts";
 import { comparableThroughput, measureThroughput, throughputFigures } from "./figures/throughput.ts";
 import {
   comparableMemory,
@@ -92,11 +106,44 @@ const GROUPS: readonly Group[] = [
     measure: ({ copy }, wanted, settings) => measureStateUpdates(copy, wanted, settings),
     compare: comparableState,
   },
+  { figures: sizeFigures, reads: NOTHING, measure: measureSizes, compare: comparableSizes },
+  {
+    figures: incrementalFigures,
+    reads: NOTHING,
+    measure: (cluster, _, settings) => measureIncremental(cluster, settings),
+    compare: comparableIncremental,
+  },
+  {
+    figures: sizedPauseFigures,
+    reads: NOTHING,
+    measure: measureSizedPauses,
+    compare: comparableSizedPauses,
+  },
+  {
+    figures: diskFigures,
+    reads: NOTHING,
+    measure: ({ copy }, wanted, settings) => measureDisk(copy, wanted, settings),
+    compare: comparableDisk,
+  },
+  {
+    figures: stateMemoryFigures,
+    reads: NOTHING,
+    measure: ({ copy }, wanted) => measureStateMemory(copy, wanted),
+    compare: comparableStateMemory,
+  },
+  {
+    figures: sizedRecoveryFigures,
+    reads: NOTHING,
+    measure: measureSizedRecovery,
+    compare: comparableSizedRecovery,
+  },
 ];
 
 try {
-  const names = GROUPS.flatMap(({ figures }) => figures.map(({ name }) => name));
-  const args = parseBenchArguments(process.argv.slice(2), names);
+  const args = parseBenchArguments(
+    process.argv.slice(2),
+    GROUPS.flatMap(({ figures }) => figures),
+  );
   process.exit(
     await (args.against === undefined ? runAlone(args) : runAgainst(args, openCopy(args.against))),
   );

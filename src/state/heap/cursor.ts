@@ -18,8 +18,8 @@ const CHUNK_BYTES = 32_768;
 const CHUNK_ENTRIES_MIN = 16;
 const CHUNK_ENTRIES_FIRST = 256;
 const CHUNK_ENTRIES_MAX = 1024;
-/** So many places are looked at for changed rows in one go: some 20 µs. */
-const PLACES_LOOKED_AT = 8192;
+/** So many places are looked at for changed rows in one go: at most some 0.2 ms. */
+const PLACES_LOOKED_AT = 65536;
 /** Rows have changed since cuts from 0 on. */
 const EVER = -1;
 
@@ -234,11 +234,8 @@ export class HeapCursor implements SnapshotCursor {
 
   /** Goes to the next row of the block that is to be given, or to its end. */
   private toNextRow(block: Block): boolean {
-    const { since } = this;
-    for (; this.at < block.places; this.at++) {
-      if (block.isTaken(this.at) && (since === EVER || block.changedAt(this.at) >= since)) return true;
-    }
-    return false;
+    this.at = block.nextChanged(this.at, this.since);
+    return this.at < block.places;
   }
 
   /** What `act` refuses is a value of the operator's. */

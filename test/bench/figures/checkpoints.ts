@@ -19,8 +19,9 @@ const INTERVAL_MS = 200;
 const CHECKPOINTS = 100;
 const KEYS_MANY = 1_000_000;
 const SNAPSHOTS_MANY = 20;
+const SNAPSHOTS_MOST = 5;
 
-const HALF = { name: "checkpointP99Ms", better: "lower", floor: 150, unit: "ms" } as const;
+const HALF = { name: "checkpointP99Ms", better: "lower", floor: 100, unit: "ms" } as const;
 const SATURATED = { name: "checkpointSaturatedP99Ms", better: "lower", floor: 500, unit: "ms" } as const;
 const SYNC = { name: "syncPauseP99Ms", better: "lower", floor: 2, unit: "ms" } as const;
 const LOOP = { name: "loopDelayP99Ms", better: "lower", floor: 12, unit: "ms" } as const;
@@ -30,8 +31,37 @@ const LOOP_IDLE = { name: "idleLoopDelayP99Ms", better: "lower", unit: "ms", inf
 const COMPARED_CHECKPOINTS = 30;
 const COMPARED_SNAPSHOTS = 10;
 
+/** Of the name of a key alone, in a checkpoint. */
+const KEY_BYTES = 14;
+const PAUSES_LIMIT_MS = 900_000;
+
+interface PausedRun {
+  readonly keys: number;
+  readonly snapshots: number;
+  readonly backend?: "heap" | "disk";
+  /** As that of a job (processes.ts). */
+  readonly preload?: string;
+}
+
+/** The pause at another size, or on another backend. */
+interface PauseFigure extends Figure, PausedRun {
+  readonly backend: "heap" | "disk";
+}
+
+const PAUSES: readonly PauseFigure[] = (["heap", "disk"] as const).flatMap((backend) => [
+  pauseAt(backend, "100K", 100_000, SNAPSHOTS_MANY),
+  ...(backend === "heap" ? [] : [pauseAt(backend, "1M", KEYS_MANY, SNAPSHOTS_MANY)]),
+  { ...pauseAt(backend, "10M", 10_000_000, SNAPSHOTS_MOST), large: true },
+]);
+
+function pauseAt(backend: "heap" | "disk", size: string, keys: number, snapshots: number): PauseFigure {
+  const name = `syncPauseP99MsAt.${backend}${size}`;
+  return { name, better: "lower", floor: 2, unit: "ms", keys, snapshots, backend };
+}
+
 export const durationFigures: readonly Figure[] = [HALF, SATURATED];
 export const pauseFigures: readonly Figure[] = [SYNC, LOOP, LOOP_RUNNING, LOOP_IDLE];
+export const sizedPauseFigures: readonly Figure[] = PAUSES;
 
 export async function measureDurations(
   cluster: BenchCluster,
@@ -68,8 +98,8 @@ async function durations(
     });
     const complete = ran.events.filter(isCompleted);
     // Until every key has been seen the state is smaller; the last checkpoint is the end's.
-    const largest = Math.max(...complete.map((event) => event.bytes as number));
-    const full = complete.slice(0, -1).filter((event) => (event.bytes as number) > largest * 0.9);
+    const largest = Math.max(...complete.map(fullBytesOf));
+    const full = complete.slice(0, -1).filter((event) => fullBytesOf(event) > largest * 0.9);
     samples.push(...full.map((event) => event.durationMs as number));
     const rate =
       ratePerSecond === undefined ? "saturated" : `${Math.round(ratePerSecond / 1000)} K records/s`;
@@ -79,8 +109,13 @@ async function durations(
   return samples;
 }
 
-function isCompleted(event: FeedEvent): boolean {
+export function isCompleted(event: FeedEvent): boolean {
   return event.role === "coordinator" && event.event === "checkpoint.completed";
+}
+
+/** How much state a checkpoint holds, with what older ones have stored of it. */
+export function fullBytesOf({ bytes, fullBytes = bytes }: FeedEvent): number {
+  return fullBytes as number;
 }
 
 export async function measurePauses(
@@ -88,42 +123,81 @@ export async function measurePauses(
   settings: Settings,
   snapshots = SNAPSHOTS_MANY,
 ): Promise<Measured[]> {
+  const { syncMs, delays } = await pausesOf(
+    cluster,
+    { keys: KEYS_MANY, snapshots, preload: LOOP_DELAYS },
+    settings,
+  );
+  if (Number.isNaN(delays.snapshotting.p99Ms))
+    throw new Error("no delay of the event loop was seen in a snapshot");
+  return [
+    p99(SYNC, syncMs),
+    loop(LOOP, delays.snapshotting),
+    loop(LOOP_RUNNING, delays.running),
+    loop(LOOP_IDLE, delays.idle),
+  ];
+}
+
+interface Pauses {
+  readonly syncMs: readonly number[];
+  readonly delays: ReturnType<typeof loopDelaysOf>;
+}
+
+/** Checkpoints of a saturated job, from the first one on that holds all keys. */
+async function pausesOf(
+  cluster: BenchCluster,
+  { keys, snapshots, backend, preload }: PausedRun,
+  { say }: Settings,
+): Promise<Pauses> {
   const job = await cluster.startJob(
     {
       name: "pauses",
-      input: { kind: "light", keys: KEYS_MANY },
+      input: { kind: "light", keys },
       sink: "discard",
       intervalMs: 1000,
       parallelism: 1,
+      ...(backend === undefined ? {} : { state: { backend } }),
     },
-    { preload: LOOP_DELAYS },
+    {
+      ...(preload === undefined ? {} : { preload }),
+      // Names of keys, and what waits to be uploaded, are more than Node would give by itself.
+      nodeArguments: ["--max-old-space-size=8192"],
+      limitMs: PAUSES_LIMIT_MS,
+    },
   );
   const syncMs: number[] = [];
   try {
     await new Promise<void>((resolve, reject) => {
       job.ended.catch(reject);
       job.onEvent((event) => {
-        if (!isCompleted(event)) return;
+        if (!isCompleted(event) || fullBytesOf(event) < keys * KEY_BYTES) return;
         syncMs.push(event.syncMs as number);
-        settings.say(
-          `${KEYS_MANY} keys: checkpoint of ${((event.bytes as number) / 1e6).toFixed(0)} MB in ` +
-            `${Math.round(event.durationMs as number)} ms, sync ${syncMs.at(-1)!.toFixed(2)} ms`,
+        say(
+          `${keys} keys${backend === undefined ? "" : ` on ${backend}`}: checkpoint of ` +
+            `${((event.bytes as number) / 1e6).toFixed(0)} MB in ${Math.round(event.durationMs as number)} ms, ` +
+            `sync ${syncMs.at(-1)!.toFixed(2)} ms`,
         );
         if (syncMs.length === snapshots) resolve();
       });
     });
-    const delays = loopDelaysOf(job.workers[0]!.lines, job.events);
-    if (Number.isNaN(delays.snapshotting.p99Ms))
-      throw new Error("no delay of the event loop was seen in a snapshot");
-    return [
-      p99(SYNC, syncMs),
-      loop(LOOP, delays.snapshotting),
-      loop(LOOP_RUNNING, delays.running),
-      loop(LOOP_IDLE, delays.idle),
-    ];
+    return { syncMs, delays: loopDelaysOf(job.workers[0]!.lines, job.events) };
   } finally {
     await job.cancel();
   }
+}
+
+export async function measureSizedPauses(
+  cluster: BenchCluster,
+  wanted: ReadonlySet<string>,
+  settings: Settings,
+): Promise<Measured[]> {
+  const measured: Measured[] = [];
+  for (const { keys, snapshots, backend, ...figure } of PAUSES) {
+    if (!wanted.has(figure.name)) continue;
+    const { syncMs } = await pausesOf(cluster, { keys, snapshots, backend }, settings);
+    measured.push(p99(figure, syncMs));
+  }
+  return measured;
 }
 
 function loop(figure: Figure, delay: LoopDelays["idle"]): Measured {
@@ -160,4 +234,18 @@ export function comparablePauses(): Comparable {
       readingOf(await measurePauses(cluster, settings, COMPARED_SNAPSHOTS)),
   };
   return { probes: [probe], rows: rowsOf(pauseFigures, probe.name) };
+}
+
+export function comparableSizedPauses(wanted: ReadonlySet<string>): Comparable {
+  const figures = PAUSES.filter(({ name }) => wanted.has(name));
+  return {
+    probes: figures.map(
+      ({ name }): Probe => ({
+        name,
+        measure: async (cluster, settings) =>
+          readingOf(await measureSizedPauses(cluster, new Set([name]), settings)),
+      }),
+    ),
+    rows: figures.flatMap((figure) => rowsOf([figure], figure.name)),
+  };
 }

@@ -1,11 +1,13 @@
 /**
  * How long a job is away when a worker is killed by SIGKILL: two workers, parallelism 2, 10^5 keys, a checkpoint every
- * second, 40 000 records a second; the worker is started again at once, as `tidemark run` does it.
+ * second, 40 000 records a second; the worker is started again at once, as `tidemark run` does it. Both workers then
+ * read the state of their subtasks from the object store of a nats-server on this machine.
  *
  * - detectionMs: until the leader knows.
  * - restoredMs: until all subtasks have their state again and records flow.
  * - recoveryMs: until the first transaction that was written after the restore is committed. What the crash had
  *   left decided is committed earlier, and does not count.
+ * - recoveryOfMs.*: the same as recoveryMs, with 10^6 and 10^7 keys.
  *
  * The restart strategy is a fixed delay of 100 ms: the default one waits a second at first, more at each repetition.
  */
@@ -14,9 +16,11 @@ import { type Comparable, type Probe, readingOf, rowsOf } from "../comparison/pr
 import type { Figure, Measured, Settings } from "../figure.ts";
 import { seeded } from "../jobs/workload.ts";
 import type { BenchCluster, RunningJob } from "../processes/processes.ts";
+import { median } from "../statistics.ts";
 import { KEYS } from "../streams.ts";
+import { fullBytesOf, isCompleted } from "./checkpoints.ts";
 
-const RECOVERY = { name: "recoveryMs", better: "lower", floor: 3000, unit: "ms" } as const;
+const RECOVERY = { name: "recoveryMs", better: "lower", floor: 2000, unit: "ms" } as const;
 const DETECTION = { name: "detectionMs", better: "lower", floor: 1000, unit: "ms" } as const;
 const RESTORED = { name: "restoredMs", better: "lower", unit: "ms" } as const;
 const KILLS_MIN = 10;
@@ -24,33 +28,87 @@ const KILLS_MIN = 10;
 const COMPARED_KILLS = 3;
 const RATE = 40_000;
 const WARM_UP_CHECKPOINTS = 4;
-const EVENT_LIMIT_MS = 30_000;
+/** It takes no longer to come up, nor to come back. */
+const EVENT_LIMIT_MS = 300_000;
+const JOB_LIMIT_MS = 1_800_000;
+/** Of the name of a key alone, in a checkpoint. */
+const KEY_BYTES = 14;
 /** The leader believes a silent worker dead only when its own connection has been up for two seconds (P28). */
 const SETTLED_MS = 2200;
 
+interface SizedRecovery extends Figure {
+  readonly keys: number;
+  readonly kills: number;
+}
+
+const SIZED: readonly SizedRecovery[] = [
+  { name: "recoveryOfMs.keys1M", better: "lower", floor: 4000, unit: "ms", keys: 1_000_000, kills: 5 },
+  {
+    name: "recoveryOfMs.keys10M",
+    better: "lower",
+    floor: 25_000,
+    unit: "ms",
+    keys: 10_000_000,
+    kills: 3,
+    large: true,
+  },
+];
+
 export const recoveryFigures: readonly Figure[] = [RECOVERY, DETECTION, RESTORED];
+export const sizedRecoveryFigures: readonly Figure[] = SIZED;
 
 export async function measureRecovery(
   cluster: BenchCluster,
   settings: Settings,
   kills = Math.max(KILLS_MIN, settings.rounds),
 ): Promise<Measured[]> {
+  const { recovery, detection, restored } = await kill(cluster, { keys: KEYS, kills }, settings);
+  return [
+    { ...RECOVERY, samples: recovery },
+    { ...DETECTION, samples: detection },
+    { ...RESTORED, samples: restored },
+  ];
+}
+
+export async function measureSizedRecovery(
+  cluster: BenchCluster,
+  wanted: ReadonlySet<string>,
+  settings: Settings,
+): Promise<Measured[]> {
+  const measured: Measured[] = [];
+  for (const { keys, kills, ...figure } of SIZED.filter(({ name }) => wanted.has(name))) {
+    const { recovery } = await kill(cluster, { keys, kills }, settings);
+    measured.push({ ...figure, samples: recovery });
+  }
+  return measured;
+}
+
+interface Killed {
+  readonly detection: readonly number[];
+  readonly restored: readonly number[];
+  readonly recovery: readonly number[];
+}
+
+async function kill(
+  cluster: BenchCluster,
+  { keys, kills }: Pick<SizedRecovery, "keys" | "kills">,
+  settings: Settings,
+): Promise<Killed> {
   const job = await cluster.startJob(
     {
       name: "recovery",
-      input: { kind: "light", keys: KEYS },
+      input: { kind: "light", keys },
       ratePerSecond: RATE,
       sink: "jetstream",
       intervalMs: 1000,
       parallelism: 2,
     },
-    { workers: 2 },
+    { workers: 2, limitMs: JOB_LIMIT_MS, nodeArguments: ["--max-old-space-size=8192"] },
   );
-  const detection: number[] = [];
-  const restored: number[] = [];
-  const recovery: number[] = [];
+  const [detection, restored, recovery]: [number[], number[], number[]] = [[], [], []];
   const random = seeded(7);
   try {
+    await next(job, (event) => isCompleted(event) && fullBytesOf(event) >= keys * KEY_BYTES);
     for (let i = 0; i < WARM_UP_CHECKPOINTS; i++) await next(job, isCompleted);
     for (let kill = 0; kill < kills; kill++) {
       // At any moment between two checkpoints.
@@ -67,17 +125,14 @@ export async function measureRecovery(
       restored.push((await running).t - at);
       recovery.push((await output).t - at);
       settings.say(
-        `kill ${kill + 1}: detected ${detection.at(-1)}, restored ${restored.at(-1)}, output ${recovery.at(-1)} ms`,
+        `${keys} keys, kill ${kill + 1}: detected ${detection.at(-1)}, restored ${restored.at(-1)}, ` +
+          `output ${recovery.at(-1)} ms`,
       );
     }
   } finally {
     await job.cancel();
   }
-  return [
-    { ...RECOVERY, samples: recovery },
-    { ...DETECTION, samples: detection },
-    { ...RESTORED, samples: restored },
-  ];
+  return { detection, restored, recovery };
 }
 
 export function comparableRecovery(): Comparable {
@@ -88,10 +143,23 @@ export function comparableRecovery(): Comparable {
   return { probes: [probe], rows: rowsOf(recoveryFigures, probe.name) };
 }
 
-function isCompleted(event: FeedEvent): boolean {
-  return event.role === "coordinator" && event.event === "checkpoint.completed";
+export function comparableSizedRecovery(wanted: ReadonlySet<string>): Comparable {
+  const figures = SIZED.filter(({ name }) => wanted.has(name));
+  return {
+    probes: figures.map(
+      ({ name, keys }): Probe => ({
+        name,
+        measure: async (cluster, settings) => {
+          const { recovery } = await kill(cluster, { keys, kills: COMPARED_KILLS }, settings);
+          return { [name]: median(recovery) };
+        },
+      }),
+    ),
+    rows: figures.flatMap((figure) => rowsOf([figure], figure.name)),
+  };
 }
 
+/** The next event of a kind. */
 function next(job: RunningJob, matches: (event: FeedEvent) => boolean): Promise<FeedEvent> {
   return new Promise((resolve, reject) => {
     const limit = setTimeout(() => reject(new Error("it does not recover")), EVENT_LIMIT_MS);

@@ -5,20 +5,23 @@
 import { type Comparable, type Probe, type Row, readingOf } from "../comparison/probe.ts";
 import type { Figure, Measured, Settings } from "../figure.ts";
 import type { Copy } from "../processes/copy.ts";
-import { hasKeyedState } from "../processes/keyed-state.ts";
 import { BenchProcess } from "../processes/processes.ts";
-import { parseStateUpdates } from "../processes/state-updates-report.ts";
+import { hasKeyedState } from "../state/keyed-state.ts";
+import { parseStateUpdates } from "../state/state-updates-report.ts";
 import { median } from "../statistics.ts";
+import { KEYS } from "../streams.ts";
 
-const SCRIPT = "processes/state-updates.js";
+const SCRIPT = "state/state-updates.js";
 
 interface StateFigure extends Figure {
-  readonly keys: "integers" | "strings";
+  readonly type: "integers" | "strings";
+  readonly keys: number;
 }
 
 const FIGURES: readonly StateFigure[] = [
-  { name: "stateUpdateToMapRatio", floor: 0.6, better: "higher", keys: "integers" },
-  { name: "stateUpdateToMapStringRatio", better: "higher", keys: "strings" },
+  { name: "stateUpdateToMapRatio", floor: 0.6, better: "higher", type: "integers", keys: KEYS },
+  { name: "stateUpdateToMap1MRatio", floor: 0.6, better: "higher", type: "integers", keys: 1_000_000 },
+  { name: "stateUpdateToMapStringRatio", better: "higher", type: "strings", keys: KEYS },
 ];
 
 export const stateFigures: readonly Figure[] = FIGURES;
@@ -34,14 +37,18 @@ export async function measureStateUpdates(
   return measured;
 }
 
-async function updates(copy: Copy, { keys, ...figure }: StateFigure, settings: Settings): Promise<Measured> {
-  const process = new BenchProcess([copy.bench(SCRIPT), keys]);
+async function updates(
+  copy: Copy,
+  { type, keys, ...figure }: StateFigure,
+  settings: Settings,
+): Promise<Measured> {
+  const process = new BenchProcess([copy.bench(SCRIPT), type, String(keys)]);
   if ((await process.exited) !== 0) throw new Error("its keyed state cannot be driven by state-updates.js");
   const [printed] = process.lines.flatMap((line) => parseStateUpdates(line) ?? []);
   if (printed === undefined) throw new Error("state-updates.js has said nothing");
   const { stateNs, mapNs } = printed;
   settings.say(
-    `an update with ${keys} as keys: state ${Math.round(median(stateNs))} ns, map ${Math.round(median(mapNs))} ns`,
+    `an update with ${keys} ${type} as keys: state ${Math.round(median(stateNs))} ns, map ${Math.round(median(mapNs))} ns`,
   );
   return { ...figure, samples: stateNs.map((cost, i) => mapNs[i]! / cost) };
 }

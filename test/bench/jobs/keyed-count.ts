@@ -11,15 +11,15 @@ import {
 import { Progress } from "../processes/progress.ts";
 import { discardSink } from "./discard-sink.ts";
 import { shapedSource } from "./shaped-source.ts";
-import { type Variant, variantOfEnvironment } from "./variant.ts";
+import { type LightInput, type Variant, variantOfEnvironment } from "./variant.ts";
 import {
   add,
   type Bid,
   type Bidder,
-  bidderAt,
   bidPool,
   isTenth,
   NO_TOTAL,
+  nameOf,
   numberedBidPool,
   numberedPairPool,
   type Used,
@@ -40,7 +40,11 @@ export default defineJob(
   name,
   {
     parallelism,
-    ...(intervalMs === undefined ? {} : { checkpointing: { interval: intervalMs } }),
+    checkpointing: {
+      ...(intervalMs === undefined ? {} : { interval: intervalMs }),
+      ...variant.checkpointing,
+    },
+    ...(variant.state === undefined ? {} : { state: variant.state }),
     // The default waits a second before the first restart and longer before each later one.
     restart: { strategy: "fixed-delay", attempts: 1000, delay: "100 ms" },
   },
@@ -82,20 +86,13 @@ async function eventTime() {
 }
 
 function source({ input }: Variant): Source<Used> {
-  const rate = ratePerSecond === undefined ? {} : { ratePerSecond };
   switch (input.kind) {
     case "generator": {
       const generate = poolOf(input.records)(input.keys);
       return generatorSource<Used>({ splits: parallelism, count: input.count, generate });
     }
-    case "light": {
-      const { keys } = input;
-      return generatorSource({
-        ...rate,
-        splits: parallelism,
-        generate: (index, random) => ({ bidder: bidderAt(index, keys, random), price: 1 + (index % 1000) }),
-      });
-    }
+    case "light":
+      return lightSource(input, ratePerSecond);
     default: {
       const { stream, end } = input;
       const reader = input.kind === "jetstream" && input.reader !== undefined ? { reader: input.reader } : {};
@@ -103,6 +100,28 @@ function source({ input }: Variant): Source<Used> {
       return shapedSource(bids, { end, ratePerSecond });
     }
   }
+}
+
+function lightSource(input: LightInput, ratePerSecond: number | undefined): Source<Used> {
+  const { keys, count, numbered = false } = input;
+  let reached = 0;
+  const bids: Source<Used> = generatorSource<Used>({
+    ...(count === undefined ? {} : { count }),
+    splits: parallelism,
+    generate: (index, random) => {
+      reached = index;
+      const bidder = index < keys ? index : drawn(input, random);
+      return { bidder: numbered ? bidder : nameOf(bidder), price: 1 + (index % 1000) };
+    },
+  });
+  // At full speed until all keys are there: with many of them nobody would wait so long.
+  return shapedSource(bids, { ratePerSecond, isHeld: () => reached >= keys });
+}
+
+/** The number of a key. */
+function drawn({ keys, hot }: LightInput, random: () => number): number {
+  if (hot !== undefined && random() < hot.share) return Math.floor(random() * hot.keys);
+  return Math.floor(random() * keys);
 }
 
 function poolOf(records: "numbered-bids" | "numbered-pairs" | undefined) {

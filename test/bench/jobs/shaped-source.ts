@@ -6,12 +6,14 @@ export interface Shape {
   readonly end?: number | undefined;
   /** undefined: as fast as it goes. */
   readonly ratePerSecond?: number | undefined;
+  /** Asked at each turn whether the rate holds already. Default: from the beginning on. */
+  readonly isHeld?: (() => boolean) | undefined;
 }
 
 const TICK_MS = 2;
 
 export function shapedSource<T>(source: Source<T>, shape: Shape): Source<T> {
-  const { end, ratePerSecond } = shape;
+  const { end, ratePerSecond, isHeld } = shape;
   return {
     ...source,
     discover: async (environment) => {
@@ -20,19 +22,24 @@ export function shapedSource<T>(source: Source<T>, shape: Shape): Source<T> {
     },
     open: async (environment, splits) => {
       const reader = await source.open(environment, splits);
-      return ratePerSecond === undefined ? reader : throttled(reader, ratePerSecond / 1000);
+      return ratePerSecond === undefined ? reader : throttled(reader, ratePerSecond / 1000, isHeld);
     },
   };
 }
 
 /** Gives out what the clock allows, every two milliseconds; a pause is made up for by at most 50 ms worth. */
-function throttled<T>(reader: SourceReader<T>, ratePerMs: number): SourceReader<T> {
+function throttled<T>(
+  reader: SourceReader<T>,
+  ratePerMs: number,
+  isHeld: () => boolean = () => true,
+): SourceReader<T> {
   let allowed = 0;
   let since = performance.now();
   let wake = (): void => {};
   let timer: NodeJS.Timeout | undefined;
   return {
     poll(collect, recordsMax): PollStatus {
+      if (!isHeld()) return reader.poll(collect, recordsMax);
       const now = performance.now();
       allowed = Math.min(allowed + (now - since) * ratePerMs, 50 * ratePerMs);
       since = now;

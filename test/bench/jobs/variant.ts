@@ -1,5 +1,7 @@
 /** What a round runs, handed to the processes of a job through the environment: their job file reads it there. */
 
+import type { CheckpointingOptions, StateBackendOptions } from "../../../src/config/options.ts";
+
 export interface Variant {
   /** The name of the job, and of its output stream. */
   readonly name: string;
@@ -22,8 +24,9 @@ export interface Variant {
         readonly keys: number;
         readonly records?: "numbered-bids" | "numbered-pairs";
       }
-    /** Made on the way, key and price only, so that nothing but state takes memory; never ends. */
-    | { readonly kind: "light"; readonly keys: number };
+    /** Made on the way, key and price only, so that nothing but state takes memory. */
+    | LightInput;
+  /** Of a light input, from the first record on that visits no new key. */
   readonly ratePerSecond?: number;
   /** Whole bids have timestamps, and the source makes watermarks. */
   readonly timed?: boolean;
@@ -33,6 +36,20 @@ export interface Variant {
   /** undefined: checkpoints are off. */
   readonly intervalMs?: number;
   readonly parallelism: number;
+  /** What else the job says; what it does not say, copies that are compared need not know. */
+  readonly state?: Pick<StateBackendOptions, "backend" | "cacheSize">;
+  readonly checkpointing?: Pick<CheckpointingOptions, "incremental" | "localRecovery" | "localDirectory">;
+}
+
+export interface LightInput {
+  readonly kind: "light";
+  readonly keys: number;
+  /** Default: never ends. */
+  readonly count?: number;
+  /** Keys are integers instead of names. */
+  readonly numbered?: boolean;
+  /** Such a share of the records is drawn from the first `keys` keys alone, once all keys have been visited. */
+  readonly hot?: { readonly share: number; readonly keys: number };
 }
 
 const VARIABLE = "BENCH_VARIANT";

@@ -50,9 +50,13 @@ export function seeded(seed: number): Random {
 
 const NAME_PREFIX = "bidder-";
 
-export function bidderAt(index: number, keys: number, random: Random): string {
-  const bidder = index < keys ? index : Math.floor(random() * keys);
+/** The name of the bidder of that number. */
+export function nameOf(bidder: number): string {
   return `${NAME_PREFIX}${String(bidder).padStart(7, "0")}`;
+}
+
+function bidderAt(index: number, keys: number, random: Random): string {
+  return nameOf(index < keys ? index : Math.floor(random() * keys));
 }
 
 function bidAt(index: number, keys: number, random: Random): Bid {

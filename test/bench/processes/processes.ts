@@ -27,6 +27,8 @@ export interface ClusterOptions {
   readonly syncAlways: boolean;
   /** Whose commands run. Default: ours. */
   readonly copy?: Copy;
+  /** A module of the bench that is the storage of checkpoints. Default: an object store bucket. */
+  readonly storage?: string;
 }
 
 export class BenchCluster {
@@ -34,6 +36,7 @@ export class BenchCluster {
   readonly server: NatsServer;
   readonly connection: NatsConnection;
   readonly #coordinator: BenchProcess;
+  readonly #storage: readonly string[];
 
   static async start(options: ClusterOptions): Promise<BenchCluster> {
     const { path: binary } = await provideNatsServer();
@@ -45,18 +48,24 @@ export class BenchCluster {
       rmSync(storeDir, { recursive: true, force: true, maxRetries: 5 });
     });
     const connection = await connect({ servers: server.url });
-    return new BenchCluster(options.copy ?? OWN_COPY, server, connection);
+    return new BenchCluster(options.copy ?? OWN_COPY, server, connection, options.storage);
   }
 
-  private constructor(copy: Copy, server: NatsServer, connection: NatsConnection) {
+  private constructor(
+    copy: Copy,
+    server: NatsServer,
+    connection: NatsConnection,
+    storage: string | undefined,
+  ) {
     this.copy = copy;
+    this.#storage = storage === undefined ? [] : ["--storage", copy.bench(storage)];
     this.server = server;
     this.connection = connection;
     this.#coordinator = new BenchProcess([copy.command, "coordinator", ...this.arguments]);
   }
 
   get arguments(): string[] {
-    return ["--server", this.server.url, "--log-level", "silent"];
+    return ["--server", this.server.url, "--log-level", "silent", ...this.#storage];
   }
 
   /** Submits the job and starts its workers. */
@@ -119,6 +128,8 @@ export interface JobOptions {
   readonly preload?: string;
   /** Flags of node for the workers: a profile, … */
   readonly nodeArguments?: readonly string[];
+  /** The job takes no longer. Default: three minutes. */
+  readonly limitMs?: number;
 }
 
 let jobs = 0;
@@ -144,7 +155,8 @@ export class RunningJob {
     this.name = `${described.name}-${++jobs}`;
     this.#options = options;
     this.ended = new Promise((resolve, reject) => {
-      const limit = setTimeout(() => this.#fail(new Error("it takes too long")), JOB_LIMIT_MS);
+      const { limitMs = JOB_LIMIT_MS } = options;
+      const limit = setTimeout(() => this.#fail(new Error("it takes too long")), limitMs);
       limit.unref();
       this.#fail = (error) => {
         clearTimeout(limit);

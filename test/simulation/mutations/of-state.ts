@@ -36,8 +36,8 @@ export const MUTATIONS_OF_STATE: readonly Mutation[] = [
   },
   {
     name: "changes are told since a cut that came later",
-    file: "src/state/heap/cursor.ts",
-    find: "block.changedAt(this.at) >= since",
-    replace: "block.changedAt(this.at) > since",
+    file: "src/state/heap/blocks/block.ts",
+    find: "if ((changed < 0 ? ~changed : changed) >= since)",
+    replace: "if ((changed < 0 ? ~changed : changed) > since)",
   },
 ];

@@ -332,7 +332,7 @@ export class JobCheckpoints {
     // What the subtasks uploaded was copied.
     this.#options.reaper.release(uploadedBy(pending));
     pending.releaseBase();
-    this.#complete(checkpointId, pending, savepoint.bytes, savepoint.completedAtMs);
+    this.#complete(checkpointId, pending, { bytes: savepoint.bytes }, savepoint.completedAtMs);
     const { completed } = factsOf(this.#options.record());
     const facts = { request: pending.request.request, location: savepoint.location, completed };
     this.#options.host.tell(eventOf("savepoint.recorded", { checkpointId }, facts));
@@ -350,9 +350,9 @@ export class JobCheckpoints {
     const { manifest, handle } = pending.stored;
     const { generation } = manifest;
     const completedAtMs = clock.nowMs();
-    const { bytes, ...sizes } = sizesOf(manifest, handle);
+    const sizes = sizesOf(manifest, handle);
     const place = { checkpointId, generation, manifest: handle, completedAtMs };
-    const checkpoint = { ...place, bytes, ...sizes, allFinished };
+    const checkpoint = { ...place, ...sizes, allFinished };
     reaper.knowManifest(checkpoint, manifest);
     const { origin } = this.#options.record();
     const savepoint = pending.savepoint ?? null;
@@ -361,7 +361,7 @@ export class JobCheckpoints {
     this.#pending.delete(checkpointId);
     pending.releaseBase();
     if (origin?.mode === "claim") void this.#savepoints.dispose(origin.location);
-    this.#complete(checkpointId, pending, bytes, completedAtMs);
+    this.#complete(checkpointId, pending, sizes, completedAtMs);
     this.#options.host.tell(
       eventOf(
         "checkpoint.decided",
@@ -372,17 +372,17 @@ export class JobCheckpoints {
     return answer;
   }
 
-  #complete(checkpointId: number, pending: Pending, bytes: number, completedAtMs: number): void {
+  #complete(id: number, pending: Pending, sizes: ReturnType<typeof sizesOf>, completedAtMs: number): void {
     const { feed, clock } = this.#options;
     const { job, generation } = this.#options.record();
     const { request, snapshots, savepoint } = pending;
     if (savepoint !== undefined) this.#savepoints.entered(savepoint.location);
     const durationMs = clock.elapsedMs() - pending.startedMs;
     this.#completed++;
-    this.#latest = { checkpointId, completedAtMs, durationMs, bytes };
-    const place = { t: clock.nowMs(), job, generation, id: actorOf(checkpointId) };
-    const { reason } = request;
-    feed.publish(completedEvent(place, { checkpointId, reason, durationMs, bytes }, [...snapshots.values()]));
+    this.#latest = { checkpointId: id, completedAtMs, durationMs, bytes: sizes.bytes };
+    const place = { t: clock.nowMs(), job, generation, id: actorOf(id) };
+    const details = { checkpointId: id, reason: request.reason, durationMs, ...sizes };
+    feed.publish(completedEvent(place, details, [...snapshots.values()]));
   }
 
   /** Remembers why, for a user who asks, also after a change of leader. */

@@ -24,6 +24,10 @@ export const PLACES_MIN = 4;
 const BITS_BELOW = 10;
 /** The hash at a place without a row. */
 const NOTHING = 0;
+/** 32 places have one mark. */
+const MARK_SHIFT = 5;
+/** Smaller blocks have no marks, and larger ones an even number of them, as their words may be read as 64 bits. */
+const MARKED_PLACES_MIN = 1 << 8;
 
 /** V8 takes a constant of the same module for known, and looks an imported one up at each use. */
 const FITTED = FITS;
@@ -70,7 +74,8 @@ export class Block implements BlockHome {
   private stride: number;
   /**
    * The first of a row is its hash; NOTHING: there is none. The second is the number of the cut since which it has been
-   * changed, or the complement of that, if there was no row before.
+   * changed, or the complement of that, if there was no row before. Behind all rows a larger block has marks: for
+   * each 32 places the number of the latest cut since which one of them may have been changed.
    */
   private words: Int32Array;
   /** The hash of each row tells its key, in the fixed namespace: where the hashes are equal, the rows are the same. */
@@ -103,7 +108,7 @@ export class Block implements BlockHome {
     this.places = places;
     this.last = places - 1;
     this.stride = layout.stride;
-    this.words = copied?.words ?? new Int32Array(places * layout.stride);
+    this.words = copied?.words ?? new Int32Array(wordsOf(places, layout.stride));
     this.numbers = layout.numbersIn(this.words);
     this.keys = copied?.keys ?? filled(places, undefined);
     this.sharing = copied?.sharing ?? { blocks: 1 };
@@ -112,7 +117,7 @@ export class Block implements BlockHome {
 
   /** A block without rows. */
   static first(layout: Layout, cut: number, home: BlockHome, places: number, spares: SpareMemory): Block {
-    const words = spares.emptyWords(places * layout.stride);
+    const words = spares.emptyWords(wordsOf(places, layout.stride));
     const others = spares.emptySlots<unknown>(places * layout.othersWidth);
     const keys = spares.emptySlots<Key>(places);
     return new Block(layout, cut, home, places, { words, others, keys, sharing: { blocks: 1 } });
@@ -146,10 +151,23 @@ export class Block implements BlockHome {
     return this.words[at * this.stride]!;
   }
 
-  /** The number of the cut since which the row at this place has been changed. */
-  changedAt(at: number): number {
-    const changed = this.words[at * this.stride + 1]!;
-    return changed < 0 ? ~changed : changed;
+  /** The first place from `at` on that has a row changed since the cut; `places`: there is none. */
+  nextChanged(at: number, since: number): number {
+    const { words, stride, places } = this;
+    const marksAt = places < MARKED_PLACES_MIN ? undefined : places * stride;
+    for (let place = at; place < places; ) {
+      const from = place;
+      // The places up to there have one mark.
+      place = ((place >>> MARK_SHIFT) + 1) << MARK_SHIFT;
+      if (marksAt !== undefined && words[marksAt + (from >>> MARK_SHIFT)]! < since) continue;
+      const end = Math.min(place, places) * stride;
+      for (let word = from * stride; word < end; word += stride) {
+        if (words[word] === NOTHING) continue;
+        const changed = words[word + 1]!;
+        if ((changed < 0 ? ~changed : changed) >= since) return word / stride;
+      }
+    }
+    return places;
   }
 
   /** No cut has seen the row: it was born since the block's. */
@@ -186,6 +204,7 @@ export class Block implements BlockHome {
     const at = this.freePlaceFor(hash);
     this.words[at * this.stride] = hash;
     this.words[at * this.stride + 1] = ~this.cut;
+    this.mark(at);
     this.keys[at] = key;
     if (this.hasOwnHashes && (namespace !== undefined || !isOwnHash(key, hash))) this.hasOwnHashes = false;
     if (namespace !== undefined) this.namespaces ??= filled(this.places, undefined);
@@ -273,7 +292,15 @@ export class Block implements BlockHome {
     const { words, cut } = this;
     const place = at * this.stride + 1;
     const changed = words[place]!;
-    if (changed !== cut && changed !== ~cut) words[place] = cut;
+    if (changed === cut || changed === ~cut) return;
+    words[place] = cut;
+    this.mark(at);
+  }
+
+  /** The row at the place has been changed since the block's cut, at the latest. */
+  private mark(at: number): void {
+    const { places, stride, words, cut } = this;
+    if (places >= MARKED_PLACES_MIN) words[places * stride + (at >>> MARK_SHIFT)] = cut;
   }
 
   private readAmongMisfits(misfits: readonly unknown[], at: number): unknown {
@@ -307,6 +334,7 @@ export class Block implements BlockHome {
       this.others[at * othersWidth + i] = from.others[fromAt * othersWidth + i];
     }
     this.keys[at] = from.keys[fromAt];
+    this.mark(at);
   }
 
   /** Before rows move. */
@@ -349,9 +377,10 @@ export class Block implements BlockHome {
   }
 
   private widen(wider: Layout): void {
-    const words = new Int32Array(this.places * wider.stride);
+    const { layout, stride, places } = this;
+    const words = new Int32Array(wordsOf(places, wider.stride));
     const numbers = wider.numbersIn(words);
-    const { layout, stride } = this;
+    words.set(this.words.subarray(places * stride), places * wider.stride);
     for (let at = 0; at < this.places; at++) {
       const from = at * layout.width + layout.front;
       const to = at * wider.width + wider.front;
@@ -396,6 +425,11 @@ export const NO_ROWS = new Block(
 /** At most four of five places are taken. */
 export function hasRoomFor(rows: number, places: number): boolean {
   return rows * 5 <= places * 4;
+}
+
+/** How many words a block has: those of its places, and its marks. */
+function wordsOf(places: number, stride: number): number {
+  return places * stride + (places < MARKED_PLACES_MIN ? 0 : places >>> MARK_SHIFT);
 }
 
 function filled<T>(length: number, value: T): T[] {

@@ -1,8 +1,8 @@
 /**
- * `state-updates.js KEYS`: what a read-modify-write of keyed state costs beside the same on a bare Map of mutable
- * objects; KEYS is `integers` or `strings`. Prints one line of JSON.
+ * `state-updates.js TYPE KEYS`: what a read-modify-write of keyed state costs beside the same on a bare Map of mutable
+ * objects; TYPE of the keys is `integers` or `strings`, KEYS how many there are. Prints one line of JSON.
  *
- * A `{count, sum}` for each of 10^5 keys in random order. The state's side picks the key, key group included, and reads
+ * A `{count, sum}` for each key, in random order. The state's side picks the key, key group included, and reads
  * and sets at the handle, as the chain does it for each record; no snapshot is taken. Both sides alternate in this
  * process, by its processor time. Only one type of keys a process, as in a job.
  *
@@ -14,7 +14,7 @@ import { add, NO_TOTAL, seeded, type Total } from "../jobs/workload.ts";
 import { importKeyedState, type KeyedState } from "./keyed-state.ts";
 import { printStateUpdates, type StateUpdates } from "./state-updates-report.ts";
 
-const KEYS = 100_000;
+const KEYS = Number(process.argv[3]);
 const UPDATES = 1 << 18;
 const REPEATS = 4;
 const WARM_UP_ROUNDS = 2;
@@ -35,12 +35,20 @@ class MutableTotal {
   }
 }
 
-function updates<K>(keyOf: (index: number) => K): Update<K>[] {
+interface Updates<K> {
+  /** One for each key. Both sides take them first: else the Map's entries would lie in the order of `random`. */
+  readonly first: readonly Update<K>[];
+  readonly random: readonly Update<K>[];
+}
+
+function updates<K>(keyOf: (index: number) => K): Updates<K> {
   const random = seeded(42);
+  const priced = (key: K) => ({ key, price: Math.floor(random() * 1e6) });
   const keys = Array.from({ length: KEYS }, (_, index) => keyOf(index));
-  return Array.from({ length: UPDATES }, () => {
-    return { key: keys[Math.floor(random() * KEYS)]!, price: Math.floor(random() * 1e6) };
-  });
+  return {
+    first: keys.map(priced),
+    random: Array.from({ length: UPDATES }, () => priced(keys[Math.floor(random() * KEYS)]!)),
+  };
 }
 
 function updateState<K extends string | number>(state: KeyedState, sequence: readonly Update<K>[]): void {
@@ -73,7 +81,7 @@ function costOf(update: () => void): number {
   return ((user + system) * 1000) / (REPEATS * UPDATES);
 }
 
-async function measure<K extends string | number>(sequence: readonly Update<K>[]): Promise<StateUpdates> {
+async function measure<K extends string | number>({ first, random }: Updates<K>): Promise<StateUpdates> {
   const openKeyedState = await importKeyedState();
   const state = openKeyedState({
     operator: "bench",
@@ -82,9 +90,11 @@ async function measure<K extends string | number>(sequence: readonly Update<K>[]
     maxParallelism: 128,
   });
   const totals = new Map<K, MutableTotal>();
+  updateState(state, first);
+  updateMap(totals, first);
   const sides = {
-    state: () => updateState(state, sequence),
-    map: () => updateMap(totals, sequence),
+    state: () => updateState(state, random),
+    map: () => updateMap(totals, random),
   };
   const costs = { state: [] as number[], map: [] as number[] };
   for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++) {
@@ -93,7 +103,7 @@ async function measure<K extends string | number>(sequence: readonly Update<K>[]
       if (round >= WARM_UP_ROUNDS) costs[side].push(cost);
     }
   }
-  compare(state, totals, sequence);
+  compare(state, totals, first);
   return { stateNs: costs.state, mapNs: costs.map };
 }
 
