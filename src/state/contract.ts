@@ -20,6 +20,7 @@
  */
 import type { Key } from "./descriptor.ts";
 import type { KeyGroupRange } from "./key-groups.ts";
+import type { TimeOrder } from "./timers/time-order.ts";
 
 /**
  * The part of a row's address beside its key: a window, a timer. Texts and numbers that a Map takes for equal are one
@@ -108,6 +109,11 @@ export interface KeyedBackend {
   readonly tableNames: readonly string[];
   /** Opens a table that is empty until it is restored. Each name once, and before the first record. */
   openTable(name: string, options?: TableOptions): StateTable;
+  /**
+   * Opens an order of times that is empty, also behind a restore: what the tables hold is put in order again. Left out:
+   * orders lie in memory.
+   */
+  openOrder?(): TimeOrder;
   /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */
   setCurrentKey(key: Key): void;
   /** Until a key is set, there is none. */

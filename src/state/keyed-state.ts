@@ -20,6 +20,7 @@ import type { Key, StateDescriptors, StateHandles } from "./descriptor.ts";
 import { type ExpiringState, type OpenState, openState } from "./handles/kinds.ts";
 import { isInPieces, type LiveValue, valuesOf } from "./handles/live-values.ts";
 import { type KeyGroupRange, keyGroupOf } from "./key-groups.ts";
+import type { TimeOrder } from "./timers/time-order.ts";
 import { stateOfTimes } from "./ttl/time-to-live.ts";
 import { type MigratedState, RowMigrations } from "./versions/row-migrations.ts";
 import { FIRST_VERSION } from "./versions/state-version.ts";
@@ -89,6 +90,11 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     const { table, handle } = this.state(name);
     invariant(handle === undefined, `state "${name}" is no table`);
     return table;
+  }
+
+  /** An order of times that needs not fit into memory; undefined: the backend has none. */
+  openOrder(): TimeOrder | undefined {
+    return this.backend.openOrder?.();
   }
 
   private state(name: string): OpenState {

@@ -1,10 +1,12 @@
 /**
  * What all tables of one disk backend share: its store, with the memory for what is written, and its part of the cache.
  *
- * Owns: numbers of shelves, writing rows, and removing what dropped shelves have left in the store. Does not own: which
- * rows leave memory (row-cache.ts).
+ * Owns: numbers of shelves and orders, writing rows, and removing what dropped shelves have left in the store. Does not
+ * own: which rows leave memory (row-cache.ts).
  */
 import { ABSENT } from "../contract.ts";
+import { OrderRows } from "./order/order-rows.ts";
+import { PagedOrder } from "./order/paged-order.ts";
 import type { Row } from "./row.ts";
 import type { CachedTable, RowCache } from "./row-cache.ts";
 import { ORDER_END } from "./row-order.ts";
@@ -24,6 +26,7 @@ export class Depot {
   private readonly keys = new RowKeyWriter();
   private readonly values = new RowValueWriter();
   private readonly shelves = new Set<Shelf>();
+  private readonly orders: PagedOrder[] = [];
   private nextNumber = 0;
   /** The numbers of dropped shelves of which the store has rows. */
   private readonly dropped: number[] = [];
@@ -38,6 +41,12 @@ export class Depot {
     this.shelves.add(shelf);
     this.cache.join(table, shelf);
     return shelf;
+  }
+
+  openOrder(): PagedOrder {
+    const order = new PagedOrder(new OrderRows(this.store, this.keys, this.nextNumber++), this.cache);
+    this.orders.push(order);
+    return order;
   }
 
   /** The rows of the shelf are needed no more. */
@@ -75,6 +84,8 @@ export class Depot {
   close(): void {
     for (const shelf of this.shelves) this.cache.leave(shelf);
     this.shelves.clear();
+    for (const order of this.orders) order.close();
+    this.orders.length = 0;
     this.store.close();
   }
 

@@ -1,12 +1,14 @@
 /**
  * The memory that all disk backends of a process share for their rows.
  *
- * Owns: how many rows may be in memory, and which ones leave it. Does not own: where they lie (shelf.ts).
+ * Owns: how many rows may be in memory, and which ones leave it; how much of it others may have. Does not own: where
+ * rows lie (shelf.ts), which entries of orders leave memory (order/paged-order.ts).
  *
  * - MQ1 A row that was changed is written when it leaves memory, and not before: what fits is never written.
  * - MQ2 A hand goes round all shelves, each from its first row to its last. A row that was used since it passed stays
  *   until it comes again; the others leave, some at a time, each time that there is no room (UV2 of shelf.ts).
  * - MQ3 The row that a table has in hand stays.
+ * - MQ4 What lies in memory beside rows counts as so many rows. It may have half of the memory.
  */
 import { ABSENT } from "../contract.ts";
 import type { Row } from "./row.ts";
@@ -46,6 +48,8 @@ export interface RowCacheLimit {
 export class RowCache {
   /** Rows that are in memory now. */
   rows = 0;
+  /** What is in memory beside them. */
+  private beside = 0;
   private rowsMax: number;
   private readonly bytesMax: number | undefined;
   private untilMeasured = 1;
@@ -93,7 +97,24 @@ export class RowCache {
   added(row: Row): void {
     this.rows++;
     this.measure(row);
-    if (this.rows > this.rowsMax) this.makeRoom();
+    if (this.rows + this.beside > this.rowsMax) this.makeRoom();
+  }
+
+  /** As much as so many rows has come into memory beside them. true: there is more than may be. */
+  addBeside(count = 1): boolean {
+    this.beside += count;
+    if (this.beside > this.besideMax) return true;
+    if (this.rows > 0 && this.rows + this.beside > this.rowsMax) this.makeRoom();
+    return false;
+  }
+
+  removeBeside(count: number): void {
+    this.beside -= count;
+  }
+
+  /** How much may be in memory beside rows, counted as rows. At least 1. */
+  get besideMax(): number {
+    return Math.max(1, this.rowsMax >> 1);
   }
 
   /** A row is in memory no more, because it was removed. */

@@ -8,11 +8,12 @@
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
+import type { TimeOrder } from "./time-order.ts";
 import { TimerHeap } from "./timer-heap.ts";
 
 const NOWHERE = -1;
 
-export class TimerQueue {
+export class TimerQueue implements TimeOrder {
   private readonly groups: TimerHeap[];
   /** The groups that have timers, as a heap. */
   private readonly order: number[] = [];
@@ -32,23 +33,26 @@ export class TimerQueue {
     return this.groups.reduce((sum, { size }) => sum + size, 0);
   }
 
-  get isEmpty(): boolean {
-    return this.order.length === 0;
-  }
-
-  /** The timer that fires next. The queue is not empty. */
-  get first(): TimerHeap {
-    return this.groups[this.order[0]!]!;
-  }
-
-  /** The group of the timer that fires next. The queue is not empty. */
+  /** The group of the timer that fires next, if there is one. */
   get firstGroup(): number {
     return this.order[0]!;
   }
 
+  get firstOrdinal(): number {
+    return this.first.firstOrdinal;
+  }
+
+  get firstKey(): Key {
+    return this.first.firstKey;
+  }
+
+  get firstNamespace(): Namespace {
+    return this.first.firstNamespace;
+  }
+
   /** The time of the timer that fires next; undefined: there is none. */
   get firstTime(): number | undefined {
-    return this.isEmpty ? undefined : this.firstTimes[this.order[0]!]!;
+    return this.order.length === 0 ? undefined : this.firstTimes[this.order[0]!]!;
   }
 
   add(group: number, time: number, ordinal: number, key: Key, namespace: Namespace): void {
@@ -78,6 +82,10 @@ export class TimerQueue {
     let from = 0;
     for (const heap of this.groups) from = heap.lookAtDue(time, from, stride, look);
     return stride;
+  }
+
+  private get first(): TimerHeap {
+    return this.groups[this.order[0]!]!;
   }
 
   /** Puts a group where it belongs, after its first timer has changed. */

@@ -2,11 +2,11 @@
  * The timers of one operator in one subtask, of event time or of processing time: keyed state with an order.
  *
  * Owns: which timers there are, and firing those that are due. Does not own: when that is (the operator, told by the
- * chain), where rows lie (contract.ts), the order in memory (timer-queue.ts).
+ * chain), where rows lie (contract.ts), the order (time-order.ts).
  *
  * - TS1 A timer is a row of a table. Its key is the timer's, its namespace the timer's time and namespace, its value
  *   the ordinal of its registration. So timers are cut, stored, restored and dealt out to other subtasks as keyed state
- *   is, and the order in memory is made anew from the rows.
+ *   is, and their order is made anew from the rows.
  * - TS2 A timer is told by (time, key, namespace). Registering it again changes nothing, also not its place in the
  *   order (Flink: InternalTimerServiceImpl).
  * - TS3 Timers fire in ascending time, those of one time by key group, and within a group in the order in which they
@@ -23,6 +23,7 @@ import type { KeyedState } from "../keyed-state.ts";
 import { ownKey, ownString } from "../snapshot/own-key.ts";
 import type { Rearming } from "./rearming.ts";
 import { rowNamespaceOf, timerIn } from "./row-namespace.ts";
+import type { TimeOrder } from "./time-order.ts";
 import { TimerQueue } from "./timer-queue.ts";
 
 /** What is called for a timer; the key is the current one of the operator's state. */
@@ -39,7 +40,7 @@ export interface TimerSetOptions {
   /** The operator's keyed state. */
   readonly state: Pick<
     KeyedState,
-    "table" | "keyGroups" | "setCurrentKey" | "currentKey" | "currentKeyGroup"
+    "table" | "openOrder" | "keyGroups" | "setCurrentKey" | "currentKey" | "currentKeyGroup"
   >;
   /** Shared by the sets of one operator. */
   readonly rearming: Rearming;
@@ -53,7 +54,7 @@ export class TimerSet {
   private readonly table: StateTable;
   private readonly state: TimerSetOptions["state"];
   private readonly onEarlier: ((time: number) => void) | undefined;
-  private readonly queue: TimerQueue;
+  private readonly queue: TimeOrder;
   private nextOrdinal = 0;
   /** The rows that are not in the queue yet; undefined: all are. */
   private unordered: Generator<StateRow, void, undefined> | undefined;
@@ -65,7 +66,7 @@ export class TimerSet {
     this.state = state;
     this.rearming = rearming;
     this.onEarlier = onEarlier;
-    this.queue = new TimerQueue(keyGroups.last - keyGroups.first + 1);
+    this.queue = state.openOrder() ?? new TimerQueue(keyGroups.last - keyGroups.first + 1);
     this.unordered = this.table.rows();
   }
 
@@ -107,7 +108,7 @@ export class TimerSet {
     const ordinal = table.read();
     if (ordinal === ABSENT) return;
     table.remove();
-    this.queue.delete(state.currentKeyGroup - this.state.keyGroups.first, ordinal as number);
+    this.queue.delete(state.currentKeyGroup - this.state.keyGroups.first, ordinal as number, time);
   }
 
   /**
@@ -143,7 +144,8 @@ export class TimerSet {
   }
 
   private fireFirst(run: FireTimer): void {
-    const { firstTime, firstKey, firstNamespace } = this.queue.first;
+    const { firstKey, firstNamespace } = this.queue;
+    const firstTime = this.queue.firstTime!;
     this.queue.removeFirst();
     this.state.setCurrentKey(firstKey);
     this.table.setCurrentNamespace(rowNamespaceOf(firstTime, firstNamespace));

@@ -12,9 +12,9 @@
  *   is given when the row is new; it is what orders rows of one time.
  * - ER3 `at` never goes back while a row is there. -Infinity: no time has come yet at which it could have been stored.
  *   The next time that comes is its time. Infinity: it does not expire.
- * - ER4 The queue in memory has each row once, at the time at which it expires or at an earlier one: a row that is
- *   written again is put back when it comes to the front. So nothing has expired as long as the front of the queue is
- *   in the future, and to renew a row moves nothing.
+ * - ER4 The queue has each row once, at the time at which it expires or at an earlier one: a row that is written again
+ *   is put back when it comes to the front. So nothing has expired as long as the front of the queue is in the future,
+ *   and to renew a row moves nothing. A queue on disk also has rows that were removed, until they come to the front.
  * - ER5 Within the call of a function for one key it is one time, however long the function runs.
  * - ER6 An expired row that the user's function comes to before it was removed is removed at once, and told.
  */
@@ -29,6 +29,7 @@ import {
 } from "../contract.ts";
 import type { KeyGroupRange } from "../key-groups.ts";
 import { ownKey, ownString } from "../snapshot/own-key.ts";
+import type { TimeOrder } from "../timers/time-order.ts";
 import { TimerQueue } from "../timers/timer-queue.ts";
 import type { TimeToLive } from "./time-to-live.ts";
 
@@ -61,7 +62,7 @@ export interface ExpiringRowsOptions {
   readonly times: StateTable;
   readonly backend: Pick<
     KeyedBackend,
-    "currentKey" | "currentKeyGroup" | "setCurrentKey" | "leaveCurrentKey"
+    "currentKey" | "currentKeyGroup" | "setCurrentKey" | "leaveCurrentKey" | "openOrder"
   >;
   readonly keyGroups: KeyGroupRange;
   /** All rows are made by `append`. Default false. */
@@ -74,7 +75,7 @@ export interface ExpiringRowsOptions {
 export interface ExpiringFigures {
   /** Those that are there, whether or not they have expired. */
   readonly values: number;
-  /** Those of them that have expired and are still there; of many an estimate. */
+  /** Those of them that have expired and are still there; of many an estimate, on disk at least so many. */
   readonly expired: number;
   /** What these would take in a checkpoint, an estimate. Left out: there was none yet. */
   readonly expiredBytes?: number;
@@ -89,6 +90,8 @@ const ROWS_PER_SLICE = 256;
 /** So many are looked at for a report, each for less than a microsecond. */
 const LOOKED_AT_MAX = 1024;
 const { NEGATIVE_INFINITY, POSITIVE_INFINITY } = Number;
+/** Of a row that is not there any more. */
+const GONE: Time = { at: POSITIVE_INFINITY, ordinal: -1 };
 
 export class ExpiringRows implements KeyRows {
   readonly name: string;
@@ -100,7 +103,7 @@ export class ExpiringRows implements KeyRows {
   private readonly renewsByRead: boolean;
   private readonly isAppended: boolean;
   private readonly listsNamespaces: boolean;
-  private readonly queue: TimerQueue;
+  private readonly queue: TimeOrder;
   private host: ExpiryHost | undefined;
   private nextOrdinal = 0;
   private namespace: Namespace = undefined;
@@ -128,7 +131,7 @@ export class ExpiringRows implements KeyRows {
     this.renewsByRead = ttl.updateOn === "readAndWrite";
     this.isAppended = isAppended;
     this.listsNamespaces = listsNamespaces;
-    this.queue = new TimerQueue(keyGroups.last - keyGroups.first + 1);
+    this.queue = backend.openOrder?.() ?? new TimerQueue(keyGroups.last - keyGroups.first + 1);
   }
 
   attach(host: ExpiryHost): void {
@@ -211,12 +214,16 @@ export class ExpiringRows implements KeyRows {
    */
   expireFirst(time: number): void {
     const { queue, backend } = this;
-    const { firstTime, firstKey, firstNamespace, firstOrdinal } = queue.first;
-    const group = queue.firstGroup;
+    const { firstKey, firstNamespace, firstOrdinal, firstGroup: group } = queue;
+    const firstTime = queue.firstTime!;
     queue.removeFirst();
     backend.setCurrentKey(firstKey);
     this.setCurrentNamespace(firstNamespace);
-    const { at } = this.time()!;
+    const { at, ordinal } = this.time() ?? GONE;
+    if (ordinal !== firstOrdinal) {
+      backend.leaveCurrentKey();
+      return;
+    }
     const due = at + this.ttl.afterMs;
     if (at === NEGATIVE_INFINITY && time !== POSITIVE_INFINITY) {
       this.times.write({ at: time, ordinal: firstOrdinal });
@@ -235,7 +242,7 @@ export class ExpiringRows implements KeyRows {
   /** Called while no function runs for a key. undefined: the rows have no clock yet. */
   figures(): ExpiringFigures | undefined {
     if (this.host === undefined) return undefined;
-    const { size: values } = this.queue;
+    const { rowCount: values } = this.times;
     const expired = Math.min(values, this.countExpired(this.host.clock.now()));
     const {
       values: { bytesPerRow },
@@ -252,7 +259,9 @@ export class ExpiringRows implements KeyRows {
     const each = queue.lookAtDue(now, LOOKED_AT_MAX, (key, namespace) => {
       backend.setCurrentKey(key);
       times.setCurrentNamespace(namespace);
-      const { at } = times.read() as Time;
+      const time = times.read();
+      if (time === ABSENT) return;
+      const { at } = time as Time;
       // One that was written again has not (ER4).
       if (at !== NEGATIVE_INFINITY && at + ttl.afterMs <= now) found++;
     });
@@ -340,7 +349,8 @@ export class ExpiringRows implements KeyRows {
     if (time === undefined) return;
     this.values.remove();
     this.times.remove();
-    this.queue.delete(this.backend.currentKeyGroup - this.firstGroup, time.ordinal);
+    // The queue may have it at an earlier time than its own.
+    this.queue.delete(this.backend.currentKeyGroup - this.firstGroup, time.ordinal, undefined);
   }
 
   /** The current row was written, or read. */

@@ -1,4 +1,4 @@
-/** Many keys of one key group, restarted in the middle of watermarks: the same results in the same order (P79). */
+/** Many keys of one key group, restarted in the middle of watermarks, also on disk: the same results in order (P79). */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
@@ -14,6 +14,8 @@ import {
   type WindowAssigner,
   type WindowOptions,
 } from "../../../src/index.ts";
+import type { OpenBackend } from "../../../src/state/keyed-state.ts";
+import { onDisk } from "../../support/graphs/on-disk.ts";
 import { type Item, WindowChain, windowOperator } from "./window-chain.ts";
 
 const sum = (a: Item, b: Item): Item => ({ key: a.key, value: a.value + b.value });
@@ -52,14 +54,16 @@ const steps = fc.array(
   { minLength: 20, maxLength: 150 },
 );
 
+type Given = { readonly key: number; readonly at: number } | { readonly ahead: number };
+
 test.each(cases)("%s", (_, windows, options) => {
   const operator = windowOperator((items: KeyedStream<Item, string>) =>
     items
       .window(windows, { ...options, lateOutput: "late" })
       .reduce("windows", sum, (item, { window, firing, index }) => ({ ...item, ...window, firing, index })),
   );
-  const told = (given: readonly ({ key: number; at: number } | { ahead: number })[], cuts: boolean) => {
-    const chain = new WindowChain(operator, 1);
+  const told = (given: readonly Given[], cuts: boolean, openBackend?: OpenBackend) => {
+    const chain = new WindowChain(operator, 1, { openBackend });
     let watermark = 0;
     for (const step of given) {
       if ("ahead" in step) {
@@ -72,7 +76,9 @@ test.each(cases)("%s", (_, windows, options) => {
   };
   fc.assert(
     fc.property(steps, (given) => {
-      expect(told(given, true)).toEqual(told(given, false));
+      const straight = told(given, false);
+      expect(told(given, true)).toEqual(straight);
+      expect(told(given, true, onDisk(10))).toEqual(straight);
     }),
     { numRuns: 20 },
   );

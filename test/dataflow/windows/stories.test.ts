@@ -1,11 +1,13 @@
 /**
  * Windows as stories that a user can read: records and watermarks in, what leaves below each of them.
  *
- * Each story is told twice: straight on, and with a restart after each step and between any two slices of a watermark.
+ * Each story is told straight on, with a restart after each step and between any two slices of a watermark, and both
+ * ways from disk.
  * Update a file only if you can say why.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { ChainServices } from "../../../src/dataflow/chain.ts";
 import {
   type Change,
   calendarWindows,
@@ -29,8 +31,10 @@ import {
   type WindowContext,
   type WindowTrigger,
 } from "../../../src/index.ts";
+import { onDisk } from "../../support/graphs/on-disk.ts";
 import { type Item, WindowChain, windowOperator } from "./window-chain.ts";
 
+const ON_DISK = { openBackend: onDisk(1) };
 const FOLDER = new URL("./stories/", import.meta.url);
 
 const assigners: Readonly<Record<string, (options: never) => WindowAssigner>> = {
@@ -146,11 +150,15 @@ function resultIn(value: unknown): unknown {
   return `${change} ${result}`;
 }
 
-/** A story as it happens now. `restarts`: also with a restart at every point. */
-function tell(text: string, restarts: boolean): string {
+/** A story as it happens now. `restarts`: also with a restart at every point. `services`: those of the chain. */
+function tell(text: string, restarts: boolean, services: Partial<ChainServices> = {}): string {
   const lines = text.split("\n").filter((line) => !line.startsWith("  "));
   const head = headOf(lines);
-  const chain = new WindowChain(windowOperator((items) => builds[head.what]!(items, head)));
+  const chain = new WindowChain(
+    windowOperator((items) => builds[head.what]!(items, head)),
+    128,
+    services,
+  );
   const told: string[] = [];
   const begin = lines.indexOf("---");
   for (const [at, line] of lines.entries()) {
@@ -188,5 +196,10 @@ describe.each(files)("%s", (file) => {
 
   test("is told with restarts at every point", () => {
     expect(tell(text, true)).toBe(tell(text, false));
+  });
+
+  test("is told from disk, where hardly a row is in memory, with restarts and without", () => {
+    const told = tell(text, false);
+    for (const restarts of [false, true]) expect(tell(text, restarts, ON_DISK)).toBe(told);
   });
 });

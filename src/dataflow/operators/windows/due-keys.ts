@@ -1,5 +1,5 @@
 /**
- * Which keys have something to do at which time: an index over the rows of one operator, in memory.
+ * Which keys have something to do at which time: an index over the rows of one operator.
  *
  * Owns: the order in which what is due is done. Does not own: the rows (state), which are the truth: the index is made
  * again from them after a restore.
@@ -8,15 +8,78 @@
  *   else, so it is the same after a restore.
  */
 import type { Key } from "../../../state/descriptor.ts";
+import type { KeyedState } from "../../../state/keyed-state.ts";
 import { compareNames } from "../../../state/name-order.ts";
+import { ownKey } from "../../../state/snapshot/own-key.ts";
+import type { TimeOrder } from "../../../state/timers/time-order.ts";
+
+export interface DueKeys {
+  /** The key that `next` has gone to, and its time. */
+  readonly key: Key;
+  readonly time: number;
+  /** A key has something to do at `time`; said once for each time. */
+  add(time: number, group: number, key: Key): void;
+  /** The earliest time of keys that are left. Infinity: none is. */
+  readonly earliest: number;
+  /** Goes to the next key whose time is not behind `limit`, and takes it out. false: there is none. */
+  next(limit: number): boolean;
+}
+
+/** Where the state may be larger than memory, so may the index. */
+export function dueKeysOf(state: KeyedState): DueKeys {
+  const order = state.openOrder();
+  return order === undefined ? new DueKeysInMemory() : new OrderedDueKeys(order);
+}
+
+/** Those of one time and key group are in memory together, when they are due. */
+class OrderedDueKeys implements DueKeys {
+  key: Key = "";
+  time = Number.NaN;
+  private readonly order: TimeOrder;
+  private nextOrdinal = 0;
+  private current: Key[] = [];
+  private at = 0;
+
+  constructor(order: TimeOrder) {
+    this.order = order;
+  }
+
+  add(time: number, group: number, key: Key): void {
+    this.order.add(group, time, this.nextOrdinal++, ownKey(key), undefined);
+  }
+
+  get earliest(): number {
+    return this.at < this.current.length ? this.time : (this.order.firstTime ?? Number.POSITIVE_INFINITY);
+  }
+
+  next(limit: number): boolean {
+    if (this.at === this.current.length && !this.takeGroup(limit)) return false;
+    this.key = this.current[this.at++]!;
+    return true;
+  }
+
+  private takeGroup(limit: number): boolean {
+    const { order } = this;
+    this.current = [];
+    this.at = 0;
+    const time = order.firstTime;
+    if (time === undefined || time > limit) return false;
+    this.time = time;
+    for (const group = order.firstGroup; order.firstTime === time && order.firstGroup === group; ) {
+      this.current.push(order.firstKey);
+      order.removeFirst();
+    }
+    this.current.sort(compareNames);
+    return true;
+  }
+}
 
 /** The keys of one time, by key group. */
 type KeysByGroup = Map<number, Key[]>;
 
 const NONE: readonly Key[] = [];
 
-export class DueKeys {
-  /** The key that `next` has gone to, and its time. */
+class DueKeysInMemory implements DueKeys {
   key: Key = "";
   time = Number.NaN;
   private readonly keys = new Map<number, KeysByGroup>();
@@ -30,7 +93,6 @@ export class DueKeys {
   private lastTime = Number.NaN;
   private lastKeys: KeysByGroup | undefined = undefined;
 
-  /** A key has something to do at `time`; said once for each time. */
   add(time: number, group: number, key: Key): void {
     let ofTime = this.lastKeys;
     if (time !== this.lastTime || ofTime === undefined) {
@@ -46,13 +108,11 @@ export class DueKeys {
     }
   }
 
-  /** The earliest time of keys that are left. Infinity: none is. */
   get earliest(): number {
     if (this.at < this.current.length) return this.time;
     return this.times.length === 0 ? Number.POSITIVE_INFINITY : this.times[0]!;
   }
 
-  /** Goes to the next key whose time is not behind `limit`, and takes it out. false: there is none. */
   next(limit: number): boolean {
     if (this.at === this.current.length && !this.takeGroup(limit)) return false;
     this.key = this.current[this.at++]!;

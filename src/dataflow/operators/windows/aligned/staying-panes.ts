@@ -10,7 +10,7 @@ import type { KeyedState } from "../../../../state/keyed-state.ts";
 import type { Slices } from "../../contract.ts";
 import type { Contents } from "../contents.ts";
 import { KEYS_PER_SLICE, rowByRow } from "../definition.ts";
-import { DueKeys } from "../due-keys.ts";
+import { type DueKeys, dueKeysOf } from "../due-keys.ts";
 import type { AlignedWindows } from "./assigner.ts";
 import { isDue } from "./pane-times.ts";
 
@@ -29,9 +29,9 @@ export class StayingPanes {
   private readonly parts: StayingParts;
   private readonly firings: StateTable;
   /** Panes whose windows have all fired. */
-  private readonly panes = new DueKeys();
+  private readonly panes: DueKeys;
   /** The rows of `firings`, by the end of their window. */
-  private readonly counted = new DueKeys();
+  private readonly counted: DueKeys;
 
   /** In how many panes each key of a key group holds something. */
   private readonly held = new Map<number, Map<Key, number>>();
@@ -39,6 +39,8 @@ export class StayingPanes {
   constructor(parts: StayingParts) {
     this.parts = parts;
     this.firings = parts.state.table(FIRINGS);
+    this.panes = dueKeysOf(parts.state);
+    this.counted = dueKeysOf(parts.state);
   }
 
   restored(): Slices {

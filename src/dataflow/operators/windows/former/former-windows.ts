@@ -15,7 +15,7 @@ import { failureAtKey } from "../../failure.ts";
 import type { Aggregation } from "../aggregation.ts";
 import type { ContentsOptions } from "../contents.ts";
 import { KEYS_PER_SLICE, rowByRow } from "../definition.ts";
-import { DueKeys } from "../due-keys.ts";
+import { type DueKeys, dueKeysOf } from "../due-keys.ts";
 import { OpenCount } from "../open-count.ts";
 import { SessionRecords } from "../sessions/session-contents.ts";
 import type { Resulting, WindowOutput } from "../window-output.ts";
@@ -34,12 +34,13 @@ export class FormerWindows {
   private readonly records: SessionRecords;
   private readonly values: Resulting;
   /** By the end of their windows. */
-  private readonly due = new DueKeys();
+  private readonly due: DueKeys;
   private readonly openCount = new OpenCount();
 
   constructor(parts: FormerParts, aggregation: Aggregation | undefined) {
     this.parts = parts;
     this.table = parts.state.table(FORMER);
+    this.due = dueKeysOf(parts.state);
     this.records = new SessionRecords(parts.options, aggregation, FORMER_RECORDS);
     this.values = { result: (held) => aggregation!.result(held) };
   }

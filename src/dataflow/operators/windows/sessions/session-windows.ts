@@ -23,7 +23,7 @@ import type { OpenOperator, OpenWindows, Slices } from "../../contract.ts";
 import { failureAtKey } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
 import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
-import { DueKeys } from "../due-keys.ts";
+import { type DueKeys, dueKeysOf } from "../due-keys.ts";
 import type { LateRecords } from "../late-records.ts";
 import { OpenCount } from "../open-count.ts";
 import type { WindowFiring, WindowOutput } from "../window-output.ts";
@@ -58,7 +58,7 @@ export class SessionWindows implements OpenOperator {
   readonly state: KeyedState;
   private readonly parts: SessionParts;
   private readonly table: StateTable;
-  private readonly due = new DueKeys();
+  private readonly due: DueKeys;
   private readonly openCount = new OpenCount();
   /** End of the session in which the record that was refused last would be. */
   private refusedEnd = 0;
@@ -67,6 +67,7 @@ export class SessionWindows implements OpenOperator {
     this.parts = parts;
     this.state = parts.state;
     this.table = parts.state.table(SESSIONS);
+    this.due = dueKeysOf(parts.state);
     this.inputs = [this.inputOf(parts)];
   }
 

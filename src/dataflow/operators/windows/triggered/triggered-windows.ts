@@ -25,7 +25,7 @@ import type { KeySelector } from "../../keyed/key-selector.ts";
 import type { TimerKind } from "../../keyed/operator-timers.ts";
 import { noSlices } from "../../slices.ts";
 import { checkTimestamp, KEYS_PER_SLICE, rowByRow, type WindowDefinition } from "../definition.ts";
-import { DueKeys } from "../due-keys.ts";
+import { type DueKeys, dueKeysOf } from "../due-keys.ts";
 import type { LateRecords } from "../late-records.ts";
 import type { SessionContents } from "../sessions/session-contents.ts";
 import type { WindowFiring, WindowOutput } from "../window-output.ts";
@@ -77,10 +77,7 @@ export class TriggeredWindows implements OpenOperator {
   private readonly parts: TriggeredParts;
   private readonly table: StateTable;
   private readonly decision: Decision;
-  private readonly due: Readonly<Record<TimerKind, DueKeys>> = {
-    event: new DueKeys(),
-    processing: new DueKeys(),
-  };
+  private readonly due: Readonly<Record<TimerKind, DueKeys>>;
   private readonly openEnds = new OpenEnds();
   /** How far processing time has been worked off. */
   private clockReached = Number.NEGATIVE_INFINITY;
@@ -95,6 +92,7 @@ export class TriggeredWindows implements OpenOperator {
     this.parts = parts;
     this.state = parts.state;
     this.table = parts.state.table(WINDOWS);
+    this.due = { event: dueKeysOf(parts.state), processing: dueKeysOf(parts.state) };
     const { services, trigger, definition } = parts;
     this.decision = new Decision({
       services,
