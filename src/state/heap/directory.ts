@@ -12,7 +12,7 @@
 import type { Namespace } from "../contract.ts";
 import { compareNames } from "../name-order.ts";
 import { ownString } from "../snapshot/own-key.ts";
-import { type Block, hasRoomFor, NO_ROWS, PLACES_MIN } from "./blocks/block.ts";
+import { type Block, hasRoomFor, NO_ROWS, PLACES_MAX, PLACES_MIN } from "./blocks/block.ts";
 
 /** The bits of a hash that pick the entry are those above; block.ts uses the ones below. */
 export const BITS_BELOW = 20;
@@ -33,6 +33,8 @@ export class Directory {
   private entries: Block[];
   private depth = 0;
   private mask = 0;
+  /** How many rows groups without rows are about to get, where that is known. */
+  private readonly expected = new Map<number, number>();
 
   constructor(groups: number, namespace: Namespace, bornAt = 0, placesFirst = PLACES_MIN) {
     this.placesFirst = placesFirst;
@@ -67,6 +69,31 @@ export class Directory {
 
   clear(group: number): void {
     this.entries.fill(NO_ROWS, group << this.depth, (group + 1) << this.depth);
+  }
+
+  /** The group has no rows, and gets as many: it need not grow. */
+  expect(group: number, rows: number): void {
+    this.expected.set(group, rows);
+  }
+
+  /** What was expected has come, or was deleted on the way. */
+  expectNothing(): void {
+    this.expected.clear();
+  }
+
+  /** The blocks with which a group begins: 2^depth of them, each with so many places. */
+  firstBlocks(group: number): { readonly depth: number; readonly places: number } {
+    const rows = this.expected.get(group);
+    if (rows === undefined) return { depth: 0, places: this.placesFirst };
+    this.expected.delete(group);
+    let depth = 0;
+    let places = this.placesFirst;
+    while (!hasRoomFor(rows, places << depth)) {
+      if (places < PLACES_MAX) places *= 2;
+      else if (this.canSplit(depth)) depth++;
+      else break;
+    }
+    return { depth, places };
   }
 
   /** Makes sure that a block of the given depth can be split; false: it has to grow instead. */

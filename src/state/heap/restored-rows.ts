@@ -20,6 +20,12 @@ export class HeapRows {
     this.options = options;
   }
 
+  /** So many rows of the group come next. Where namespaces lie apart, it is not known whose. */
+  expect(group: number, rows: number): void {
+    const { directories, groups } = this.options;
+    if (groups[group]!.count === 0 && !directories.lieApart) directories.of(undefined).expect(group, rows);
+  }
+
   put(group: number, key: Key, given: Namespace, value: unknown): void {
     const { directories, groups } = this.options;
     const target = groups[group]!;

@@ -68,7 +68,7 @@ export class RowGroup {
    * @param to the row's directory
    * @param namespace undefined where namespaces lie apart
    * @param hash of a row that is new
-   * @param trusted its value is not searched for what it hides
+   * @param trusted it was restored: its names are strings of their own, and its value is not searched for what it hides
    */
   append(
     to: Directory,
@@ -79,8 +79,8 @@ export class RowGroup {
     trusted = false,
   ): number {
     const block = this.roomFor(to, hash, value);
-    const keptKey = ownKey(key);
-    const keptNamespace = typeof namespace === "string" ? ownString(namespace) : namespace;
+    const keptKey = trusted ? key : ownKey(key);
+    const keptNamespace = typeof namespace === "string" && !trusted ? ownString(namespace) : namespace;
     const at = block.add(hash, keptKey, keptNamespace);
     block.write(at, value, trusted);
     this.count++;
@@ -164,15 +164,23 @@ export class RowGroup {
       const block = to.at(this.place, hash);
       if (block.hasRoom && block !== NO_ROWS) return this.own(to, block);
       this.touch();
-      const { layouts, cut, spares } = this.readers;
-      if (block === NO_ROWS) {
-        const home = { namespace: to.namespace, index: this.freeIndex(), depth: 0, pattern: 0 };
-        this.replace(to, Block.first(layouts.layoutFor(value), cut, home, to.placesFirst, spares));
-      } else {
+      const { layouts } = this.readers;
+      if (block === NO_ROWS) this.begin(to, layouts.layoutFor(value));
+      else {
         const layout = block.isMisfit ? layouts.layoutFor(value) : block.layout;
         if (block.places >= PLACES_MAX && to.canSplit(block.depth)) this.split(to, block, layout);
         else this.replace(to, this.resized(block, block.places * 2, layout));
       }
+    }
+  }
+
+  /** The first block of the directory, or as many as its rows are known to need. */
+  private begin(to: Directory, layout: Block["layout"]): void {
+    const { cut, spares } = this.readers;
+    const { depth, places } = to.firstBlocks(this.place);
+    for (let pattern = 0; pattern < 1 << depth; pattern++) {
+      const home = { namespace: to.namespace, index: this.freeIndex(), depth, pattern };
+      this.replace(to, Block.first(layout, cut, home, places, spares));
     }
   }
 

@@ -227,6 +227,7 @@ export class HeapTable implements BackendTable, CutReaders {
   /** The restored rows count as a cut. */
   restored(): void {
     this.cut = RESTORED_CUT;
+    this.directories.of(undefined).expectNothing();
     this.history.restored(RESTORED_CUT);
   }
 
@@ -239,6 +240,7 @@ export class HeapTable implements BackendTable, CutReaders {
       source,
       keyGroups,
       maxParallelism,
+      expect: (group, entries) => rows.expect(group, entries),
       put: (group, key, namespace, value) => rows.put(group, key, namespace, value),
       removeAll: (group, namespace) => rows.removeAll(group, namespace),
       took: (bytes, entries) => {

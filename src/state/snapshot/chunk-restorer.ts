@@ -19,7 +19,12 @@ export interface ChunkRestorerOptions {
   /** Those of the subtask. Rows of others are passed over. */
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;
-  /** @param group counted from the subtask's first one @param value ABSENT: the row is deleted */
+  /**
+   * Called before the first `put`: so many entries of a group are in the source. A group is counted from the subtask's
+   * first one.
+   */
+  readonly expect?: (group: number, entries: number) => void;
+  /** The strings among the names are their own (own-key.ts). @param value ABSENT: the row is deleted */
   readonly put: (group: number, key: Key, namespace: Namespace, value: unknown) => void;
   /** All rows of a namespace in a group are deleted (CH4 of chunk.ts). */
   readonly removeAll: (group: number, namespace: Namespace) => void;
@@ -38,6 +43,7 @@ export class ChunkRestorer implements StateRestorer {
 
   next(): boolean {
     const { source, keyGroups, maxParallelism } = this.options;
+    if (this.at === 0) this.count();
     if (this.at < source.bytes.byteLength) {
       const header = readChunkHeader(source, this.at);
       const { groups } = header;
@@ -52,6 +58,22 @@ export class ChunkRestorer implements StateRestorer {
       this.at = header.end;
     }
     return this.at < source.bytes.byteLength;
+  }
+
+  /** Tells how many entries there are before the first one is given. */
+  private count(): void {
+    const { source, keyGroups, expect } = this.options;
+    if (expect === undefined) return;
+    const counts = new Map<number, number>();
+    for (let at = 0; at < source.bytes.byteLength; ) {
+      const { groups, end } = readChunkHeader(source, at);
+      for (const { keyGroup, entries } of groups) {
+        if (keyGroup >= keyGroups.first && keyGroup <= keyGroups.last)
+          counts.set(keyGroup, (counts.get(keyGroup) ?? 0) + entries);
+      }
+      at = end;
+    }
+    for (const [keyGroup, entries] of counts) expect(keyGroup - keyGroups.first, entries);
   }
 
   private take(header: ChunkHeader): void {

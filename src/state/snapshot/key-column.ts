@@ -8,6 +8,7 @@
 import type { Namespace, SnapshotBytes } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { corrupt } from "./corrupt.ts";
+import { ownString } from "./own-key.ts";
 
 export type Name = Key | Namespace;
 
@@ -150,7 +151,7 @@ const NOT_READ: unique symbol = Symbol("not read");
 function untag(text: string): Name | typeof NOT_READ {
   switch (text.charAt(0)) {
     case "s":
-      return text.slice(1);
+      return ownString(text.slice(1));
     case "n":
       return Number(text.slice(1));
     case "i":
