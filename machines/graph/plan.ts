@@ -91,7 +91,7 @@ export interface OperatorPlan {
   readonly stateKinds?: { readonly [state: string]: string };
   /** How long values of its states live, of those states where they do not stay. */
   readonly stateTtls?: { readonly [state: string]: TtlPlan };
-  /** The versions of states, of those that have had others than "1". */
+  /** The versions of states, with and without key, of those that have had others than "1". */
   readonly stateVersions?: { readonly [state: string]: VersionPlan };
   /** true: the states are the operator's own, not named by the user. */
   readonly ownStates?: true;

@@ -46,6 +46,7 @@ const state: z.ZodType<StateHandle> = z.discriminatedUnion("kind", [
     distribution,
     subtaskIndex: count,
     equalIn: z.array(count).optional(),
+    version: text.optional(),
     entries: z.array(bytes),
   }),
 ]);

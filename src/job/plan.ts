@@ -107,8 +107,8 @@ function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedb
       states: Object.keys(states).sort(),
       ...stateKinds(states),
       ...stateTtls(states),
-      ...stateVersions(states),
     }),
+    ...stateVersions([...Object.entries(states ?? {}), ...Object.entries(operatorStates ?? {})]),
     ...(operatorStates &&
       Object.keys(operatorStates).length > 0 && { operatorStates: distributionsOf(operatorStates) }),
     ...(ownStates && { ownStates: true as const }),
@@ -132,8 +132,10 @@ function stateTtls(states: StateDescriptors): Pick<OperatorPlan, "stateTtls"> {
   return expiring.length === 0 ? {} : { stateTtls: Object.fromEntries(expiring.sort()) };
 }
 
-function stateVersions(states: StateDescriptors): Pick<OperatorPlan, "stateVersions"> {
-  const versioned = Object.entries(states).flatMap(([name, descriptor]) => {
+function stateVersions(
+  states: readonly (readonly [string, (StateDescriptors | AnyOperatorStateDescriptors)[string]])[],
+): Pick<OperatorPlan, "stateVersions"> {
+  const versioned = states.flatMap(([name, descriptor]) => {
     if (descriptor.kind === "table") return [];
     const { version = FIRST_VERSION, migrate = {} } = descriptor;
     const migrates = Object.keys(migrate).sort();

@@ -10,27 +10,33 @@
  *
  * Flink: BroadcastState.
  */
-import { ConfigurationError, ValueRefusedError } from "../errors.ts";
+import { ValueRefusedError } from "../errors.ts";
 import { describeValue } from "./described.ts";
 import type { MapKey } from "./descriptor.ts";
 import { freezePlain } from "./frozen.ts";
 import { isCarried, refuseValue } from "./plain-value.ts";
-import { decodeEntry, encodeEntry } from "./snapshot/codec.ts";
+import { encodeEntry } from "./snapshot/codec.ts";
+import { unkeyedOptionsOf, type VersionOptions, type WithVersion } from "./versions/state-version.ts";
 
 declare const held: unique symbol;
 
-export interface BroadcastStateDescriptor<K extends MapKey, V> {
+export interface BroadcastStateDescriptor<K extends MapKey, V> extends WithVersion {
   readonly kind: "broadcast";
   readonly [held]?: readonly [K, V];
 }
 
-/** A map that is the same in every subtask, empty at first. It lies in memory, once in each of them. */
+/**
+ * A map that is the same in every subtask, empty at first. It lies in memory, once in each of them.
+ *
+ * @param options `{ version: "2", migrate: { "1": (value) => ... } }`: version 1 has stored the values of entries in
+ *   another form
+ * @throws ConfigurationError for options that mean nothing, and for further arguments
+ */
 export function broadcastState<K extends MapKey, V>(
+  options?: VersionOptions,
   ...further: readonly never[]
 ): BroadcastStateDescriptor<K, V> {
-  if (further.length > 0)
-    throw new ConfigurationError("broadcastState", "broadcastState(): takes nothing, there are no options");
-  return { kind: "broadcast" };
+  return { kind: "broadcast", ...unkeyedOptionsOf("broadcastState", options, further) };
 }
 
 export type BroadcastStateDescriptors = {
@@ -149,12 +155,11 @@ export class BroadcastMap implements BroadcastState<MapKey, unknown> {
     return all;
   }
 
-  restore(entries: readonly Uint8Array[]): void {
-    for (const encoded of entries) {
-      const [key, value] = decodeEntry(encoded) as [MapKey, unknown];
-      if (this.#checks) freezePlain(value);
-      this.#entries.set(key, { value, encoded });
-    }
+  restore(held: unknown, encoded: Uint8Array, migrate: ((value: unknown) => unknown) | undefined): void {
+    const [key, stored] = held as [MapKey, unknown];
+    const value = migrate === undefined ? stored : migrate(stored);
+    if (this.#checks) freezePlain(value);
+    this.#entries.set(key, { value, encoded: migrate === undefined ? encoded : undefined });
   }
 
   #checkWritable(method: string): void {

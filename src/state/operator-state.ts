@@ -10,44 +10,58 @@
  *
  * Flink: OperatorStateStore, getListState and getUnionListState.
  */
-import type { Distribution } from "../../machines/protocol.ts";
-import { ConfigurationError, ObjectCorruptError, ValueRefusedError } from "../errors.ts";
+import type { Distribution, OperatorStateHandle } from "../../machines/protocol.ts";
+import { ObjectCorruptError, OperatorError, ValueRefusedError } from "../errors.ts";
 import { BroadcastMap, type BroadcastStateDescriptor } from "./broadcast-state.ts";
 import type { MapKey } from "./descriptor.ts";
 import { freezePlain } from "./frozen.ts";
 import { isCarried, refuseValue } from "./plain-value.ts";
 import { decodeEntry, encodeEntry } from "./snapshot/codec.ts";
+import { migrationFrom, unknownVersion } from "./versions/migration.ts";
+import {
+  FIRST_VERSION,
+  unkeyedOptionsOf,
+  type VersionOptions,
+  type WithVersion,
+} from "./versions/state-version.ts";
 
 declare const held: unique symbol;
 
-export interface OperatorListDescriptor<T> {
+export interface OperatorListDescriptor<T> extends WithVersion {
   readonly kind: "operatorList";
   readonly [held]?: T;
 }
 
-export interface OperatorUnionDescriptor<T> {
+export interface OperatorUnionDescriptor<T> extends WithVersion {
   readonly kind: "operatorUnion";
   readonly [held]?: T;
 }
 
-/** A list in each subtask. With another parallelism its values are dealt out anew, each to one subtask. */
-export function operatorListState<T>(...further: readonly never[]): OperatorListDescriptor<T> {
-  refuseFurther("operatorListState", further);
-  return { kind: "operatorList" };
+/**
+ * A list in each subtask. With another parallelism its values are dealt out anew, each to one subtask.
+ *
+ * @param options `{ version: "2", migrate: { "1": (value) => ... } }`: version 1 has stored the values in another form
+ * @throws ConfigurationError for options that mean nothing, and for further arguments
+ */
+export function operatorListState<T>(
+  options?: VersionOptions,
+  ...further: readonly never[]
+): OperatorListDescriptor<T> {
+  return { kind: "operatorList", ...unkeyedOptionsOf("operatorListState", options, further) };
 }
 
 /**
  * A list in each subtask. After each restore every subtask has the values of all of them, and picks. So no checkpoint
  * completes while only some subtasks of the operator have finished.
+ *
+ * @param options as of `operatorListState`
+ * @throws ConfigurationError as `operatorListState` does
  */
-export function operatorUnionState<T>(...further: readonly never[]): OperatorUnionDescriptor<T> {
-  refuseFurther("operatorUnionState", further);
-  return { kind: "operatorUnion" };
-}
-
-function refuseFurther(maker: string, further: readonly never[]): void {
-  if (further.length > 0)
-    throw new ConfigurationError(maker, `${maker}(): takes nothing, there are no options`);
+export function operatorUnionState<T>(
+  options?: VersionOptions,
+  ...further: readonly never[]
+): OperatorUnionDescriptor<T> {
+  return { kind: "operatorUnion", ...unkeyedOptionsOf("operatorUnionState", options, further) };
 }
 
 export type OperatorStateDescriptor = OperatorListDescriptor<unknown> | OperatorUnionDescriptor<unknown>;
@@ -100,15 +114,26 @@ export type OperatorStateHandles<S extends OperatorStateDescriptors> = {
 export interface OperatorStateCut {
   readonly state: string;
   readonly distribution: Distribution;
+  /** Left out: the first one. */
+  readonly version?: string;
   readonly entries: readonly Uint8Array[];
 }
+
+/** What a restore brings of one state. */
+export type StoredEntries = Pick<OperatorStateHandle, "state" | "version" | "entries">;
 
 /** What all kinds of state without key have in common. */
 interface Entries {
   clear(): void;
   encoded(): readonly Uint8Array[];
-  restore(entries: readonly Uint8Array[]): void;
+  /**
+   * Adds a stored entry. @param encoded `held`, as it lies in the cut. @param migrate for the value in it, where an
+   * older version has stored it
+   */
+  restore(held: unknown, encoded: Uint8Array, migrate: Migrate | undefined): void;
 }
+
+type Migrate = (value: unknown) => unknown;
 
 export class OperatorState {
   readonly handles: { readonly [name: string]: OperatorListState<unknown> };
@@ -116,12 +141,14 @@ export class OperatorState {
   readonly broadcast: { readonly [name: string]: BroadcastMap };
   readonly #operator: string;
   readonly #descriptors: AnyOperatorStateDescriptors;
+  readonly #checks: boolean;
   readonly #states: ReadonlyMap<string, Entries>;
 
   /** @param checks values are frozen when they are added */
   constructor(operator: string, descriptors: AnyOperatorStateDescriptors, checks: boolean) {
     this.#operator = operator;
     this.#descriptors = descriptors;
+    this.#checks = checks;
     const named = Object.entries(descriptors);
     const lists = named
       .filter(([, { kind }]) => kind !== "broadcast")
@@ -140,21 +167,48 @@ export class OperatorState {
   }
 
   cut(): OperatorStateCut[] {
-    return [...this.#states].map(([state, entries]) => ({
-      state,
-      distribution: distributions[this.#descriptors[state]!.kind],
-      entries: entries.encoded(),
-    }));
+    return [...this.#states].map(([state, entries]) => {
+      const { kind, version } = this.#descriptors[state]!;
+      return {
+        state,
+        distribution: distributions[kind],
+        ...(version !== undefined && { version }),
+        entries: entries.encoded(),
+      };
+    });
   }
 
-  /** Adds entries of a cut; called before the first record. A state that is not declared any more is left out. */
-  restore(state: string, entries: readonly Uint8Array[]): void {
-    try {
-      this.#states.get(state)?.restore(entries);
-    } catch (cause) {
-      const place = `state "${state}" of operator "${this.#operator}"`;
-      throw new ObjectCorruptError(place, `${place} cannot be read: its entries are no values`, { cause });
-    }
+  /**
+   * Adds entries of a cut; called before the first record. A state that is not declared any more is left out.
+   * @throws OperatorError where values of an older version cannot be migrated, ObjectCorruptError
+   */
+  restore({ state, version = FIRST_VERSION, entries }: StoredEntries): void {
+    const restored = this.#states.get(state);
+    if (restored === undefined) return;
+    const migrate = this.#migrationOf(state, version);
+    for (const encoded of entries)
+      try {
+        restored.restore(decodeEntry(encoded), encoded, migrate);
+      } catch (cause) {
+        if (cause instanceof OperatorError) throw cause;
+        const place = `state "${state}" of operator "${this.#operator}"`;
+        throw new ObjectCorruptError(place, `${place} cannot be read: its entries are no values`, { cause });
+      }
+  }
+
+  /** undefined: the version is the present one. */
+  #migrationOf(name: string, from: string): Migrate | undefined {
+    const { version = FIRST_VERSION, migrate = {} } = this.#descriptors[name]!;
+    if (from === version) return undefined;
+    if (!Object.hasOwn(migrate, from)) throw new OperatorError(this.#operator, unknownVersion(name, from));
+    const migrated = migrationFrom(from, { name, migrate }, this.#checks);
+    return (value) => {
+      try {
+        return migrated(value);
+      } catch (error) {
+        throw new OperatorError(this.#operator, error);
+      }
+    };
   }
 
   clear(): void {
@@ -219,12 +273,10 @@ class EntryList implements OperatorListState<unknown> {
     return this.#entries.slice();
   }
 
-  restore(entries: readonly Uint8Array[]): void {
-    for (const entry of entries) {
-      const value: unknown = decodeEntry(entry);
-      if (this.#checks) freezePlain(value);
-      this.#values.push(value);
-    }
+  restore(held: unknown, _encoded: Uint8Array, migrate: Migrate | undefined): void {
+    const value = migrate === undefined ? held : migrate(held);
+    if (this.#checks) freezePlain(value);
+    this.#values.push(value);
   }
 
   #check(value: unknown): void {

@@ -20,11 +20,9 @@ export function checkRestore(
 ): void {
   const stored = Object.values(vertices).flatMap(({ states, operatorStates }) => [
     ...states.map(({ bytes, ...address }) => ({ ...address, isKeyed: true, isFilled: bytes.byteLength > 0 })),
-    ...operatorStates.map((address) => ({
-      ...address,
-      version: undefined,
-      isKeyed: false,
-      isFilled: false,
+    ...operatorStates.map(({ operator, state, version, entries }) => ({
+      ...{ operator, state, version },
+      ...{ isKeyed: false, isFilled: entries.length > 0 },
     })),
   ]);
   const before = new Map(operatorsOf(plan).map((operator) => [operator.id, operator]));

@@ -149,3 +149,29 @@ test.each<[string, Build, Build, string]>([
 ])("is refused: %s", async (_, before, after, message) => {
   await expect(restored(before, after)).rejects.toThrow(message);
 });
+
+test("a list without key is refused in another version, and migrated where that is said", async () => {
+  const kept = (options: Parameters<typeof operatorListState>[0], read: (value: never) => unknown): Build => {
+    const seen = operatorListState<unknown>(options);
+    return (items) =>
+      items.process("p", {
+        state: { seen },
+        onRecord(_, { state }) {
+          const all = state.seen.get() as never[];
+          state.seen.add(1);
+          return all.map(read);
+        },
+      });
+  };
+  const before = kept(undefined, (value) => value);
+  const words = /state "seen" of operator p is stored in version "1" and has version "2" now/;
+  await expect(
+    restored(
+      before,
+      kept({ version: "2" }, (value) => value),
+    ),
+  ).rejects.toThrow(words);
+  const migrate = { "1": (value: number) => ({ n: value * 10 }) };
+  const after = kept({ version: "2", migrate }, (value: { n: number }) => value.n);
+  expect(await restored(before, after)).toEqual([[10]]);
+});

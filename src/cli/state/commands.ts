@@ -76,7 +76,7 @@ interface StateSummary {
   readonly operator: string;
   readonly state: string;
   readonly kind: CatalogEntry["kind"];
-  /** In which its values are stored; several where subtasks differ. Of keyed state. */
+  /** In which its values are stored; several where subtasks differ. Of states that users have named. */
   readonly versions?: readonly string[];
   /** Values, entries of maps, lists, timers; of state without key the entries. */
   readonly rows: number;
@@ -126,16 +126,25 @@ async function listNow(job: string, flags: LiveFlags): Promise<void> {
 async function summaryOf(entry: CatalogEntry, source: StateSource): Promise<StateSummary> {
   const { operator, state, kind } = entry;
   if (!isKeyed(entry)) {
-    const entries = entry.parts.flatMap(({ handle }) => handle.entries);
-    return { operator, state, kind, rows: entries.length, bytes: sum(entries.map((one) => one.byteLength)) };
+    const handles = entry.parts.map(({ handle }) => handle);
+    const entries = handles.flatMap((handle) => handle.entries);
+    const isUsers = kind === "list" || kind === "union" || kind === "broadcast";
+    return {
+      ...{ operator, state, kind },
+      ...(isUsers && { versions: versionsOf(handles) }),
+      ...{ rows: entries.length, bytes: sum(entries.map((one) => one.byteLength)) },
+    };
   }
   const pieces = entry.handles.flatMap((handle) => handle.pieces);
   const inline = pieces.map(({ content }) => (content instanceof Uint8Array ? content.byteLength : 0));
   const objects = entry.handles.flatMap(stateObjects).map(({ bytes }) => bytes);
   const rows = await countKeyed(entry, { ...optionsOf(source) });
-  const versions = [...new Set(entry.handles.map(({ version = FIRST_VERSION }) => version))].sort();
+  const versions = versionsOf(entry.handles);
   return { operator, state, kind, versions, rows, bytes: sum([...inline, ...objects]) };
 }
+
+const versionsOf = (handles: readonly { readonly version?: string | undefined }[]): string[] =>
+  [...new Set(handles.map(({ version = FIRST_VERSION }) => version))].sort();
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 

@@ -14,7 +14,7 @@ export interface LoadedHeader {
   readonly splits: JobRecord["splits"];
   /** The subtasks that had processed all of their input. */
   readonly finished: readonly SubtaskName[];
-  /** The versions of keyed states, by operator and state, of those that are not "1". */
+  /** The versions of states, by operator and state, of those that are not "1". */
   readonly versions: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
@@ -36,7 +36,7 @@ export function headerOf({ job, from, plan, splits, manifest }: StateSource): Du
   const finished = manifest.subtasks.filter((one) => one.finished).map(({ subtask }) => subtask);
   const versions: Record<string, Record<string, string>> = {};
   for (const handle of manifest.subtasks.flatMap(({ states }) => states)) {
-    if (handle.kind !== "keyed" || (handle.version ?? FIRST_VERSION) === FIRST_VERSION) continue;
+    if ((handle.version ?? FIRST_VERSION) === FIRST_VERSION) continue;
     const ofOperator = versions[handle.operator] ?? {};
     versions[handle.operator] = ofOperator;
     ofOperator[handle.state] = handle.version!;

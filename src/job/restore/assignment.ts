@@ -162,11 +162,14 @@ function splitsKnownIn(
 
 const indexOf = (subtask: SubtaskName): number => Number(subtask.slice(subtask.lastIndexOf("/") + 1));
 
-/** Handles of one state of one operator, in the order of the subtasks that had them. */
+/**
+ * Handles of one state of one operator in one version, in the order of the subtasks that had them. Those that finished
+ * under an earlier version of the job keep its version.
+ */
 function grouped(handles: readonly OperatorStateHandle[]): OperatorStateHandle[][] {
   const groups = new Map<string, OperatorStateHandle[]>();
   for (const handle of handles) {
-    const key = `${handle.operator} ${handle.state}`;
+    const key = JSON.stringify([handle.operator, handle.state, handle.version]);
     const group = groups.get(key) ?? [];
     group.push(handle);
     groups.set(key, group);

@@ -86,13 +86,13 @@ function listed(all: readonly string[], between: string): string {
 const isCopy = (state: StateHandle): state is OperatorStateHandle =>
   state.kind === "operator" && state.distribution === "broadcast";
 
-/** The copies of each state, in the order of the subtasks. */
+/** The copies of each state in each version, in the order of the subtasks. */
 function copiesIn(snapshots: readonly SubtaskSnapshot[]): OperatorStateHandle[][] {
   const copies = new Map<string, OperatorStateHandle[]>();
   for (const { states } of snapshots)
     for (const state of states) {
       if (!isCopy(state)) continue;
-      const name = `${state.operator} ${state.state}`;
+      const name = JSON.stringify([state.operator, state.state, state.version]);
       copies.set(name, [...(copies.get(name) ?? []), state]);
     }
   return [...copies.values()].map((of) => of.sort((a, b) => a.subtaskIndex - b.subtaskIndex));

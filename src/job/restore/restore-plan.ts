@@ -60,7 +60,7 @@ interface Stored {
   readonly states: string[];
   /** The states of keys that hold something. */
   readonly filled: Set<string>;
-  /** In what forms values of keys lie there, by state. */
+  /** In what forms values lie there, by state. */
   readonly forms: Map<string, StoredForms>;
   bytes: number;
 }
@@ -339,10 +339,10 @@ function storedIn(
         (state.kind === "keyed" && isOfUsers(state.state)) ||
         plan.get(state.operator)?.operator.operatorStates?.[state.state] !== undefined;
       if (isUsers && !stored.states.includes(state.state)) stored.states.push(state.state);
-      if (state.kind === "keyed" && state.pieces.length > 0) {
-        stored.filled.add(state.state);
+      const isKeyed = state.kind === "keyed";
+      if (isKeyed && state.pieces.length > 0) stored.filled.add(state.state);
+      if (isKeyed ? state.pieces.length > 0 : isUsers && state.entries.length > 0)
         stored.forms.set(state.state, withForm(stored.forms.get(state.state) ?? newForms(), state));
-      }
       stored.bytes += stateObjects(state).reduce((sum, object) => sum + object.bytes, 0);
     }
     for (const { sink, staged } of transactions)

@@ -4,7 +4,7 @@ import { SERIALIZER_IN_WORDS } from "../../state/snapshot/chunk.ts";
 import { FIRST_VERSION } from "../../state/versions/state-version.ts";
 import { operatorsOf } from "../plan.ts";
 
-/** In what forms values of one state are stored. */
+/** In what forms values of one state, of keys or without key, are stored. */
 export interface StoredForms {
   readonly versions: Set<string>;
   /** What has written them. */
@@ -19,7 +19,7 @@ export function withForm(
   {
     version = FIRST_VERSION,
     serializer = SERIALIZER_IN_WORDS,
-  }: Pick<KeyedStateHandle, "version" | "serializer">,
+  }: Partial<Pick<KeyedStateHandle, "version" | "serializer">>,
 ): StoredForms {
   forms.versions.add(version);
   forms.serializers.add(serializer);
@@ -68,7 +68,8 @@ export function versionDifferences(before: GraphPlan, after: GraphPlan): string[
   const old = new Map(operatorsOf(before).map((operator) => [operator.id, operator]));
   return operatorsOf(after).flatMap((now) => {
     const was = old.get(now.id);
-    return (was === undefined ? [] : (now.states ?? [])).flatMap((state) => {
+    const states = [...(now.states ?? []), ...Object.keys(now.operatorStates ?? {})];
+    return (was === undefined ? [] : states).flatMap((state) => {
       const { version, migrates } = versionOf(was!, state);
       return versionProblems(state, [version, ...migrates], now);
     });

@@ -9,9 +9,8 @@
  */
 import { OperatorError } from "../../errors.ts";
 import type { KeyedBackend, Namespace, StateTable } from "../contract.ts";
-import { freezePlain } from "../frozen.ts";
 import type { KeyGroupRange } from "../key-groups.ts";
-import { isCarried, refuseValue } from "../plain-value.ts";
+import { migrationFrom, unknownVersion } from "./migration.ts";
 import type { StateMigrations } from "./state-version.ts";
 
 /** A state that has migrations. */
@@ -54,12 +53,7 @@ export class RowMigrations {
    */
   add(name: string, state: MigratedState | undefined, older: Older): void {
     if (state === undefined || !Object.hasOwn(state.migrate, older.version))
-      throw new OperatorError(
-        this.#options.operator,
-        new Error(
-          `state "${name}" is stored in version "${older.version}", of which nothing is known: give it migrate: { "${older.version}": (value) => ... }`,
-        ),
-      );
+      throw new OperatorError(this.#options.operator, unknownVersion(name, older.version));
     this.#older.set(state, [...(this.#older.get(state) ?? []), older]);
   }
 
@@ -94,22 +88,12 @@ export class RowMigrations {
   }
 
   #migrated(state: MigratedState, version: string, value: unknown, namespace: Namespace): unknown {
-    const call = state.migrate[version]!;
-    const what = `migrate["${version}"] of state "${state.name}"`;
-    const migrate = (held: unknown): unknown => {
-      const answer = call(held);
-      if (answer === undefined || answer === null)
-        throw new Error(
-          `${what} answered ${answer}, which is no value: it must return what the state is to hold`,
-        );
-      if (!(this.#options.checks ? freezePlain(answer) : isCarried(answer)))
-        refuseValue(answer, `what ${what} answers`);
-      return answer;
-    };
+    const { operator, checks } = this.#options;
+    const migrate = migrationFrom(version, state, checks);
     try {
       return state.row(value, namespace, migrate);
     } catch (error) {
-      throw new OperatorError(this.#options.operator, error);
+      throw new OperatorError(operator, error);
     }
   }
 }

@@ -1,4 +1,5 @@
 /** What a user says about the version of a state's values, and what becomes of those that an older version stored. */
+import { checkMembers } from "../../config/members.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { describeOption } from "../described.ts";
 
@@ -7,7 +8,7 @@ export const FIRST_VERSION = "1";
 
 /**
  * By version: what becomes of a value that it has stored. Of a list each value is given, of a map that of each entry,
- * of an aggregating state the accumulator.
+ * of an aggregating state the accumulator. Of state without key it is given each value of a list, and of each entry.
  */
 // biome-ignore lint/suspicious/noExplicitAny: what an older version has stored, only the user knows
 export type StateMigrations = Readonly<Record<string, (value: any) => unknown>>;
@@ -37,6 +38,24 @@ export function versionOptionsOf(maker: string, { version, migrate }: VersionOpt
     ...(migrate !== undefined &&
       Object.keys(migrate).length > 0 && { migrate: Object.freeze({ ...migrate }) }),
   };
+}
+
+const OPTIONS = ["version", "migrate"];
+
+/**
+ * The options of state without key, which has no others.
+ * @throws ConfigurationError
+ */
+export function unkeyedOptionsOf(
+  maker: string,
+  options: VersionOptions | undefined,
+  further: readonly unknown[],
+): WithVersion {
+  if (further.length > 0)
+    throw new ConfigurationError(maker, `${maker}(options): takes options, and nothing else`);
+  if (options === undefined) return {};
+  checkMembers(options, OPTIONS, maker, "option", maker);
+  return versionOptionsOf(maker, options);
 }
 
 const EXAMPLE = '{ version: "2", migrate: { "1": (value) => ... } }';

@@ -85,7 +85,7 @@ test("a cut holds the entries in their order, and a copy that is restored reads 
   const [cut] = before.cut();
   map.set("b", { name: "b", limit: 2 });
   const after = new OperatorState("applied", descriptors, true);
-  after.restore(cut!.state, cut!.entries);
+  after.restore(cut!);
   expect(cut!.distribution).toBe("broadcast");
   expect([...after.broadcast.rules!]).toEqual([
     ["b", { name: "b", limit: 1 }],

@@ -226,3 +226,30 @@ describe("under unchanged parallelism", () => {
     });
   });
 });
+
+test.each(["list", "union"] as const)(
+  "values of two versions stay apart, and none is lost: %s, of subtasks that finished before the migration and others",
+  (distribution) => {
+    for (const [was, is] of PAIRS) {
+      const subtasks = indices(was).map((index) =>
+        subtaskSnapshot({
+          subtask: `v/${index}`,
+          states: [{ ...operatorState(distribution, index), ...(index % 2 === 1 && { version: "2" }) }],
+        }),
+      );
+      const dealt = [...assign({ subtasks }, planOf(was), planOf(is))].filter(([name]) =>
+        name.startsWith("v/"),
+      );
+      const [first] = dealt;
+      const found = (distribution === "union" ? [first!] : dealt).flatMap(([, { states }]) =>
+        states.flatMap((state) =>
+          state.kind === "operator" ? state.entries.map(([from, i]) => [from, i, state.version]) : [],
+        ),
+      );
+      const expected = indices(was).flatMap((index) =>
+        indices(entriesAt(index)).map((i) => [index, i, index % 2 === 1 ? "2" : undefined]),
+      );
+      expect(found.sort()).toEqual(expected.sort());
+    }
+  },
+);

@@ -5,6 +5,8 @@ import { planRestore } from "../../../src/job/restore/restore-plan.ts";
 import { versionDifferences } from "../../../src/job/restore/state-versions.ts";
 import { manifestOf, subtaskSnapshot } from "../../support/job-record.ts";
 
+const UNKEYED = { list: "list", union: "union", map: "broadcast" } as const;
+
 const plan = (stateVersions?: OperatorPlan["stateVersions"]): GraphPlan => ({
   vertices: [
     {
@@ -12,7 +14,7 @@ const plan = (stateVersions?: OperatorPlan["stateVersions"]): GraphPlan => ({
       parallelism: 1,
       operators: [
         {
-          ...{ id: "count", kind: "process", inputs: [], states: ["held", "other"] },
+          ...{ id: "count", kind: "process", inputs: [], states: ["held", "other"], operatorStates: UNKEYED },
           ...(stateVersions && { stateVersions }),
         },
       ],
@@ -31,6 +33,15 @@ const problemsOf = (stored: Partial<KeyedStateHandle>, to: GraphPlan): readonly 
     ...{ kind: "keyed" as const, operator: "count", state: "held", keyGroups: { first: 0, last: 127 } },
     pieces: [piece],
     ...stored,
+  };
+  const manifest = manifestOf(1, { subtasks: [subtaskSnapshot({ subtask: "count/0", states: [handle] })] });
+  return planRestore({ plan: plan(), splits: {}, manifest }, to, []).problems;
+};
+
+const unkeyedProblems = (state: keyof typeof UNKEYED, version: string | undefined, to: GraphPlan) => {
+  const handle = {
+    ...{ kind: "operator" as const, operator: "count", state, distribution: UNKEYED[state] },
+    ...{ subtaskIndex: 0, entries: [new Uint8Array(1)], ...(version && { version }) },
   };
   const manifest = manifestOf(1, { subtasks: [subtaskSnapshot({ subtask: "count/0", states: [handle] })] });
   return planRestore({ plan: plan(), splits: {}, manifest }, to, []).problems;
@@ -64,6 +75,20 @@ describe("values of another version", () => {
     expect(versionDifferences(migrating, three)).toEqual([expect.stringContaining('stored in version "1"')]);
     expect(versionDifferences(two, three)).toEqual([]);
   });
+});
+
+test.each(["list", "union", "map"] as const)("and so are values of state without key: %s", (state) => {
+  const second = plan({ [state]: { version: "2", migrates: [] } });
+  const taking = plan({ [state]: { version: "2", migrates: ["1"] } });
+  const words = `state "${state}" of operator count is stored in version "1" and has version "2" now: give it migrate: { "1": (value) => ... }`;
+  expect(unkeyedProblems(state, undefined, second)).toEqual([expect.stringContaining(words)]);
+  expect(unkeyedProblems(state, "2", plan())).toEqual([
+    expect.stringContaining('is stored in version "2" and has version "1" now'),
+  ]);
+  expect(unkeyedProblems(state, undefined, taking)).toEqual([]);
+  expect(unkeyedProblems(state, "2", second)).toEqual([]);
+  expect(versionDifferences(plan(), second)).toEqual([words]);
+  expect(versionDifferences(plan(), taking)).toEqual([]);
 });
 
 test("what another serializer has written is refused", () => {

@@ -128,7 +128,7 @@ function throughOperatorState(name: "list" | "union" | "broadcast") {
     map.isWritable = true;
     if (name === "broadcast") for (const [key, value] of values.entries()) map.set(key, value);
     else before.handles[name]!.addAll(values);
-    for (const { state, entries } of before.cut()) after.restore(state, entries);
+    for (const cut of before.cut()) after.restore(cut);
     return name === "broadcast" ? [...after.broadcast.broadcast!.values()] : after.handles[name]!.get();
   };
 }

@@ -20,6 +20,7 @@ import { stateKinds } from "../../../state/handles/kinds.ts";
 import { encodeEntry } from "../../../state/snapshot/codec.ts";
 import { rowNamespaceOf } from "../../../state/timers/row-namespace.ts";
 import { timesTableOf } from "../../../state/ttl/time-to-live.ts";
+import { FIRST_VERSION } from "../../../state/versions/state-version.ts";
 import { enginesKindOf, kindOf } from "../catalog.ts";
 import { fromJson } from "../value-json.ts";
 import type { LoadedRows } from "./rows.ts";
@@ -32,11 +33,21 @@ interface Placed {
   readonly parallelism: number;
 }
 
+export interface LoadedLinesOptions {
+  readonly plan: GraphPlan;
+  readonly rows: LoadedRows;
+  /** In which the lines have the values of a state. */
+  readonly versionOf: (operator: string, state: string) => string;
+  /** When values are taken to be stored that say nothing of it. */
+  readonly nowMs: number;
+}
+
 const FIELDS = ["operator", "state", "subtask", "key", "entry", "namespace", "time", "value", "at"];
 
 export class LoadedLines {
   readonly #operators = new Map<string, Placed>();
   readonly #rows: LoadedRows;
+  readonly #versionOf: LoadedLinesOptions["versionOf"];
   readonly #nowMs: number;
   /** Entries of state without key, by subtask, then by operator and state. */
   readonly #unkeyed = new Map<
@@ -48,12 +59,12 @@ export class LoadedLines {
   passedOver = 0;
   taken = 0;
 
-  /** @param nowMs when values are taken to be stored that say nothing of it */
-  constructor(plan: GraphPlan, rows: LoadedRows, nowMs: number) {
+  constructor({ plan, rows, versionOf, nowMs }: LoadedLinesOptions) {
     for (const { id, parallelism, operators } of plan.vertices)
       for (const operator of operators)
         this.#operators.set(operator.id, { operator, vertex: id, parallelism });
     this.#rows = rows;
+    this.#versionOf = versionOf;
     this.#nowMs = nowMs;
   }
 
@@ -141,8 +152,12 @@ export class LoadedLines {
     const ofSubtask = this.#unkeyed.get(subtask) ?? new Map();
     this.#unkeyed.set(subtask, ofSubtask);
     const name = `${id} ${state}`;
+    const version = this.#versionOf(id, state);
     const known = ofSubtask.get(name) ?? {
-      handle: { kind: "operator", operator: id, state, distribution, subtaskIndex: index, entries: [] },
+      handle: {
+        ...{ kind: "operator", operator: id, state, distribution, subtaskIndex: index, entries: [] },
+        ...(version !== FIRST_VERSION && { version }),
+      },
       entries: [],
     };
     ofSubtask.set(name, known);

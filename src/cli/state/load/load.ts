@@ -108,13 +108,14 @@ async function readLines(options: LoadOptions, location: string, signal: AbortSi
   let chars = 0;
   const opened = (header: LoadedHeader): Read => {
     const { plan, versions } = header;
+    const versionOf = (operator: string, state: string) => versions[operator]?.[state] ?? FIRST_VERSION;
     const rows = new LoadedRows({
       plan,
       storage,
       objectName: (part) => savepointObject(location, part),
-      versionOf: (operator, state) => versions[operator]?.[state] ?? FIRST_VERSION,
+      versionOf,
     });
-    return { header, rows, lines: new LoadedLines(plan, rows, Date.now()) };
+    return { header, rows, lines: new LoadedLines({ plan, rows, versionOf, nowMs: Date.now() }) };
   };
   for await (const text of linesOf(file)) {
     number++;

@@ -67,7 +67,7 @@ class AssignedTime implements HeldRecords {
       held: this,
       operatorState: {
         cut: () => this.#cut(),
-        restore: (state, entries) => {
+        restore: ({ state, entries }) => {
           if (state !== ASSIGNED_TIME) return;
           for (const entry of entries) this.#restored.push(parseAssignedTime(entry, id));
         },

@@ -14,6 +14,5 @@ export function operatorStateHandles(states: OperatorStates, subtaskIndex: numbe
 
 /** Called before the first record and before `open`. Handles of other operators are left alone. */
 export function restoreOperatorStates(states: OperatorStates, handles: readonly StateHandle[]): void {
-  for (const handle of handles)
-    if (handle.kind === "operator") states.get(handle.operator)?.restore(handle.state, handle.entries);
+  for (const handle of handles) if (handle.kind === "operator") states.get(handle.operator)?.restore(handle);
 }
