@@ -10,6 +10,7 @@ import type { Key } from "../descriptor.ts";
 import type { Removals } from "../heap/removals.ts";
 import { type ChunkGroup, encodeChunk } from "../snapshot/chunk.ts";
 import type { ColumnEncoder } from "../snapshot/columns.ts";
+import { KeptRows, type KeptRowsPlace } from "./kept-rows.ts";
 import type { Row } from "./row.ts";
 import { ORDER_END } from "./row-order.ts";
 import type { Shelf } from "./shelf.ts";
@@ -32,19 +33,12 @@ export interface DiskCursorOptions {
   /** The removals of each group, of which the cut has the first so many. */
   readonly removals: readonly { readonly removals: Removals; readonly count: number }[];
   readonly columns: ColumnEncoder;
+  readonly kept: KeptRowsPlace;
   /** The shelves that a group has now. */
   readonly shelvesOf: (group: number) => readonly Shelf[];
   /** The cursor does not need a shelf any more that it was told of by `keepShelf`. */
   readonly passed: (shelf: Shelf) => void;
   readonly closed: (cursor: DiskCursor) => void;
-}
-
-/** What a row held at the cut that has changed since. */
-interface KeptRow {
-  readonly key: Key;
-  readonly namespace: Namespace;
-  readonly value: unknown;
-  readonly isPlain: boolean;
 }
 
 /** The rows of the next chunk. */
@@ -77,7 +71,7 @@ export class DiskCursor implements SnapshotCursor {
   entries = 0;
   bytes = 0;
   private readonly options: DiskCursorOptions;
-  private readonly kept = new Map<Shelf, KeptRow[]>();
+  private readonly kept: KeptRows;
   /** Shelves that were dropped since the cut. */
   private readonly dropped = new Set<Shelf>();
   private collected = new Collected();
@@ -95,20 +89,18 @@ export class DiskCursor implements SnapshotCursor {
   constructor(options: DiskCursorOptions) {
     this.options = options;
     this.base = options.base;
+    this.kept = new KeptRows(options.kept);
   }
 
   /** The row is about to change. */
-  keep(shelf: Shelf, { key, namespace, value, order, changed, isPlain }: Row): void {
-    if (!this.isOfCut(changed) || value === ABSENT || !this.needs(shelf, order >>> 0)) return;
-    const rows = this.kept.get(shelf);
-    const row = { key, namespace: namespace ?? shelf.namespace, value, isPlain };
-    if (rows === undefined) this.kept.set(shelf, [row]);
-    else rows.push(row);
+  keep(shelf: Shelf, row: Row): void {
+    if (!this.isOfCut(row.changed) || row.value === ABSENT || !this.needs(shelf, row.order >>> 0)) return;
+    this.storing(() => this.kept.add(shelf, row));
   }
 
   /** The shelf is dropped. true: the cursor needs it. */
   keepShelf(shelf: Shelf): boolean {
-    if (!this.needs(shelf, ORDER_END - 1) && !this.kept.has(shelf)) return false;
+    if (!this.needs(shelf, ORDER_END - 1) && this.kept.countOf(shelf) === 0) return false;
     this.dropped.add(shelf);
     return true;
   }
@@ -150,7 +142,7 @@ export class DiskCursor implements SnapshotCursor {
     if (!this.open) return;
     this.open = false;
     this.shelves = undefined;
-    this.kept.clear();
+    this.kept.close();
     for (const shelf of this.dropped) this.options.passed(shelf);
     this.dropped.clear();
     this.options.closed(this);
@@ -197,7 +189,7 @@ export class DiskCursor implements SnapshotCursor {
       ({ group, bornAt }) => group === this.group && bornAt < cut,
     );
     if (this.base === undefined) {
-      const most = shelves.reduce((sum, shelf) => sum + shelf.most + (this.kept.get(shelf)?.length ?? 0), 0);
+      const most = shelves.reduce((sum, shelf) => sum + shelf.most + this.kept.countOf(shelf), 0);
       if (rows > 0 && rows + most > this.entriesMax) return false;
       this.isWhole = rows + most <= this.entriesMax;
       this.removal = removals[this.group]!.count;
@@ -259,16 +251,15 @@ export class DiskCursor implements SnapshotCursor {
 
   /** true: there are no more of the shelf. */
   private collectKept(shelf: Shelf): boolean {
-    const rows = this.kept.get(shelf);
-    if (rows === undefined) return true;
-    while (rows.length > 0 && this.collected.keys.length < this.entriesMax) {
-      const { key, namespace, value, isPlain } = rows.pop()!;
-      if (!isPlain) this.storing(() => lookClosely(key, value));
-      this.collected.add(key, namespace, value);
-    }
-    if (rows.length > 0) return false;
-    this.kept.delete(shelf);
-    return true;
+    const { collected } = this;
+    return this.kept.take(
+      shelf,
+      this.entriesMax - collected.keys.length,
+      (key, namespace, value, isPlain) => {
+        if (!isPlain) this.storing(() => lookClosely(key, value));
+        collected.add(key, namespace, value);
+      },
+    );
   }
 
   private storing<T>(act: () => T): T {

@@ -8,6 +8,7 @@ import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { NO_REMOVALS, RemovalHistory, Removals } from "../heap/removals.ts";
 import { DiskCursor, type DiskCursorOptions } from "./cursor.ts";
+import type { Depot } from "./depot.ts";
 import type { Row } from "./row.ts";
 import type { Shelf } from "./shelf.ts";
 
@@ -23,13 +24,16 @@ export class Cuts {
   /** By key group. */
   private readonly removed: { removals: Removals }[];
   private readonly history: RemovalHistory;
+  private readonly depot: Depot;
 
-  constructor({ groups, keepsChanges, rowCount }: CutsHome) {
+  constructor({ groups, keepsChanges, rowCount }: CutsHome, depot: Depot) {
+    this.depot = depot;
     this.removed = Array.from({ length: groups }, () => ({ removals: NO_REMOVALS }));
     const home = {
       groups: this.removed,
       get rowCount(): number {
-        return rowCount();
+        // Removals are in memory, where not all rows have to be.
+        return Math.min(rowCount(), depot.cache.besideMax);
       },
     };
     this.history = new RemovalHistory(home, keepsChanges);
@@ -37,13 +41,14 @@ export class Cuts {
 
   /** @param base the cut since which changes are asked for; if they are not known, all rows are given */
   open(
-    options: Omit<DiskCursorOptions, "base" | "removals" | "closed">,
+    options: Omit<DiskCursorOptions, "base" | "removals" | "kept" | "closed">,
     base: number | undefined,
     closed: (cursor: DiskCursor) => void,
   ): DiskCursor {
     const isRead = this.cursors.some((one) => one.base !== undefined);
     const cursor = new DiskCursor({
       ...options,
+      kept: this.depot.keptRows,
       base: this.history.baseFor(base, options.cut, isRead),
       removals: this.removed.map(({ removals }) => ({ removals, count: removals.count })),
       closed: (one) => {

@@ -5,6 +5,7 @@
  * own: which rows leave memory (row-cache.ts).
  */
 import { ABSENT } from "../contract.ts";
+import type { KeptRowsPlace } from "./kept-rows.ts";
 import { OrderRows } from "./order/order-rows.ts";
 import { PagedOrder } from "./order/paged-order.ts";
 import type { Row } from "./row.ts";
@@ -22,18 +23,28 @@ type ShelfPlace = Omit<ConstructorParameters<typeof Shelf>[0], "number">;
 
 export class Depot {
   readonly cache: RowCache;
+  /** Where cursors keep rows that have changed. */
+  readonly keptRows: KeptRowsPlace;
   private readonly store: RowStore;
   private readonly keys = new RowKeyWriter();
   private readonly values = new RowValueWriter();
   private readonly shelves = new Set<Shelf>();
   private readonly orders: PagedOrder[] = [];
   private nextNumber = 0;
-  /** The numbers of dropped shelves of which the store has rows. */
+  /** The numbers of which the store has rows that are needed no more: dropped shelves, what cursors kept. */
   private readonly dropped: number[] = [];
 
   constructor(store: RowStore, cache: RowCache) {
     this.store = store;
     this.cache = cache;
+    this.keptRows = {
+      store,
+      cache,
+      keys: this.keys,
+      values: this.values,
+      openNumber: () => this.nextNumber++,
+      discardNumber: (number) => this.dropped.push(number),
+    };
   }
 
   open(table: CachedTable, place: ShelfPlace): Shelf {

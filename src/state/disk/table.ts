@@ -81,7 +81,7 @@ export class DiskTable implements BackendTable, CachedTable {
     this.shelves = new Shelves(this.groups, namespacesApart);
     this.rack = this.shelves.of(undefined);
     this.index = listsNamespaces ? new NamespaceIndex() : undefined;
-    this.cuts = new Cuts({ groups: this.groups, keepsChanges, rowCount: () => this.rowCount });
+    this.cuts = new Cuts({ groups: this.groups, keepsChanges, rowCount: () => this.rowCount }, depot);
   }
 
   get isInUse(): boolean {

@@ -2,7 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { OperatorError } from "../../../src/errors.ts";
 import { MemoryRowStore } from "../../../src/memory/row-store.ts";
-import { ABSENT, type KeyedBackend, type KeyedBackendOptions } from "../../../src/state/contract.ts";
+import {
+  ABSENT,
+  type EncodedChunk,
+  type KeyedBackend,
+  type KeyedBackendOptions,
+} from "../../../src/state/contract.ts";
 import type { Key } from "../../../src/state/descriptor.ts";
 import { DiskBackend } from "../../../src/state/disk/backend.ts";
 import { RowCache } from "../../../src/state/disk/row-cache.ts";
@@ -55,6 +60,9 @@ function opened(rowsMax: number, options: Partial<KeyedBackendOptions> = {}) {
   const backend = new DiskBackend({ ...OPTIONS, ...options }, store, cache);
   return { store, cache, backend };
 }
+
+const byNumber = (a: unknown[], b: unknown[]): number =>
+  (a[2] as { i: number }).i - (b[2] as { i: number }).i;
 
 /** Restores all that one backend holds in another one, and lets the first go. */
 function moved(from: KeyedBackend, to: KeyedBackend): void {
@@ -179,6 +187,47 @@ describe("rows of a disk backend", () => {
     expect(store.size).toBeLessThan(6100);
     backend.close();
   });
+
+  it.each([false, true])(
+    "are in a cut as they were, wherever that is kept (KV1); apart: %s",
+    (namespacesApart) => {
+      const { backend, store, cache } = opened(100);
+      const table = backend.openTable("t", { namespacesApart });
+      const keys: Key[] = Array.from({ length: 3000 }, (_, i) => (i % 7 === 0 ? `${i} ${"k".repeat(i)}` : i));
+      const at = (i: number, namespace: number) => {
+        backend.setCurrentKey(keys[i]!);
+        table.setCurrentNamespace(namespace);
+        return table;
+      };
+      const fill = (round: number): void => {
+        for (let i = 0; i < keys.length; i++) at(i, i % 3).write({ round, i });
+      };
+      fill(1);
+      const [first] = backend.snapshot();
+      fill(2);
+      const [second] = backend.snapshot();
+      const early = [first!.cursor.next()!, first!.cursor.next()!];
+      for (let i = 0; i < keys.length; i += 2) at(i, i % 3).remove();
+      fill(3);
+      expect(cache.rows).toBeLessThanOrEqual(100);
+      const read = (chunks: readonly EncodedChunk[]): unknown[] => {
+        const to = opened(1_000_000).backend;
+        const rows = to.openTable("t", { namespacesApart });
+        const restorer = to.restorer("t", { object: "t", bytes: bytesOf(chunks) });
+        while (restorer.next());
+        return [...rows.rows()].map(({ key, namespace, value }) => [key, namespace, value]).sort(byNumber);
+      };
+      const as = (round: number): unknown[] => keys.map((key, i) => [key, i % 3, { round, i }]);
+      expect(read(drained(second!.cursor))).toEqual(as(2));
+      expect(read([...early, ...drained(first!.cursor)])).toEqual(as(1));
+      for (const { cursor } of backend.snapshot()) expect(read(drained(cursor))).toEqual(as(3));
+      // What was kept goes from the store.
+      for (let round = 4; round < 10; round++) fill(round);
+      expect(store.size).toBeLessThanOrEqual(3000);
+      backend.close();
+      expect(cache.rows).toBe(0);
+    },
+  );
 
   it("are refused when they leave memory and cannot be stored, with operator and state", () => {
     const { backend } = opened(64);

@@ -21,7 +21,8 @@ const run = (program: string, ...given: readonly string[]) =>
     [`--max-old-space-size=${HEAP_MB}`, compiled(`test/state/disk/jobs/${program}.ts`), ...given],
     { encoding: "utf8", timeout: WAIT_BOUND_MS },
   );
-const large = (kind: string, megabytes: number) => run("large-state", kind, directory, `${megabytes}`);
+const large = (kind: string, megabytes: number, ...speed: readonly string[]) =>
+  run("large-state", kind, directory, `${megabytes}`, ...speed);
 
 test("ten times more state than the heap may have is kept, changed and cut on disk", () => {
   const { status, stdout, stderr } = large("disk", HEAP_MB * 10);
@@ -30,6 +31,13 @@ test("ten times more state than the heap may have is kept, changed and cut on di
   const found = JSON.parse(stdout);
   expect(found).toMatchObject({ rows, given: rows, wrong: 0 });
   expect(found.bytes).toBeGreaterThan(HEAP_MB * 10 * 1e6);
+});
+
+test("ten times more of it than the heap may have changes before a cut is read, and the cut has it all", () => {
+  const { status, stdout, stderr } = large("disk", HEAP_MB * 10, "slow");
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  const rows = (HEAP_MB * 10 * 1e6) / 4000;
+  expect(JSON.parse(stdout)).toMatchObject({ rows, given: rows, wrong: 0 });
 });
 
 test("in the heap, twice as much as it may have ends the process", () => {

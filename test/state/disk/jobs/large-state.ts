@@ -1,14 +1,14 @@
 /**
- * Fills keyed state with so many megabytes of rows, changes some of them while a cut is read, and looks at all. Run
- * with a heap that is far smaller; says on stdout what it has found.
+ * Fills keyed state with so many megabytes of rows, changes some of them while a cut is read, and looks at all. "slow":
+ * all of them, before the first is read. Run with a heap that is far smaller; says on stdout what it has found.
  *
- *     node --max-old-space-size=32 large-state.js heap|disk DIRECTORY MEGABYTES
+ *     node --max-old-space-size=32 large-state.js heap|disk DIRECTORY MEGABYTES [slow]
  */
 import { systemClock } from "../../../../src/clock.ts";
 import { openDiskBackends } from "../../../../src/lmdb/disk-backends.ts";
 import { heapBackends } from "../../../../src/state/backends.ts";
 
-const [kind, root, megabytes] = process.argv.slice(2);
+const [kind, root, megabytes, speed] = process.argv.slice(2);
 const ROW_BYTES = 4000;
 const rows = Math.floor((Number(megabytes) * 1e6) / ROW_BYTES);
 const text = "x".repeat(ROW_BYTES);
@@ -30,6 +30,7 @@ const write = (key: number, round: number): void => {
 };
 for (let key = 0; key < rows; key++) write(key, 1);
 const [cut] = backend.snapshot();
+if (speed === "slow") for (let key = 0; key < rows; key++) write(key, 2);
 let given = 0;
 let bytes = 0;
 for (let key = 0; ; key += 8) {
