@@ -32,6 +32,11 @@ import {
 import { comparableDisk, diskFigures, measureDisk } from "./figures/disk.ts";
 import { comparableIncremental, incrementalFigures, measureIncremental } from "./figures/incremental.ts";
 import {
+  comparableLocalRecovery,
+  localRecoveryFigures,
+  measureLocalRecovery,
+} from "./figures/local-recovery.ts";
+import {
   comparableRecovery,
   comparableSizedRecovery,
   measureRecovery,
@@ -136,6 +141,12 @@ const GROUPS: readonly Group[] = [
     reads: NOTHING,
     measure: measureSizedRecovery,
     compare: comparableSizedRecovery,
+  },
+  {
+    figures: localRecoveryFigures,
+    reads: NOTHING,
+    measure: measureLocalRecovery,
+    compare: comparableLocalRecovery,
   },
 ];
 

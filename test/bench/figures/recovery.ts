@@ -14,6 +14,7 @@
 import type { FeedEvent } from "../../../src/observe/feed.ts";
 import { type Comparable, type Probe, readingOf, rowsOf } from "../comparison/probe.ts";
 import type { Figure, Measured, Settings } from "../figure.ts";
+import type { LightInput, Variant } from "../jobs/variant.ts";
 import { seeded } from "../jobs/workload.ts";
 import type { BenchCluster, RunningJob } from "../processes/processes.ts";
 import { median } from "../statistics.ts";
@@ -62,7 +63,7 @@ export async function measureRecovery(
   settings: Settings,
   kills = Math.max(KILLS_MIN, settings.rounds),
 ): Promise<Measured[]> {
-  const { recovery, detection, restored } = await kill(cluster, { keys: KEYS, kills }, settings);
+  const { recovery, detection, restored } = await killed(cluster, { keys: KEYS, kills }, settings);
   return [
     { ...RECOVERY, samples: recovery },
     { ...DETECTION, samples: detection },
@@ -77,35 +78,45 @@ export async function measureSizedRecovery(
 ): Promise<Measured[]> {
   const measured: Measured[] = [];
   for (const { keys, kills, ...figure } of SIZED.filter(({ name }) => wanted.has(name))) {
-    const { recovery } = await kill(cluster, { keys, kills }, settings);
+    const { recovery } = await killed(cluster, { keys, kills }, settings);
     measured.push({ ...figure, samples: recovery });
   }
   return measured;
 }
 
+interface Killings {
+  readonly keys: number;
+  readonly kills: number;
+  readonly hot?: LightInput["hot"];
+  readonly checkpointing?: Variant["checkpointing"];
+}
+
 interface Killed {
   readonly detection: readonly number[];
+  /** From the deployment until all subtasks have their state. */
+  readonly restoring: readonly number[];
   readonly restored: readonly number[];
   readonly recovery: readonly number[];
 }
 
-async function kill(
+export async function killed(
   cluster: BenchCluster,
-  { keys, kills }: Pick<SizedRecovery, "keys" | "kills">,
+  { keys, kills, hot, checkpointing }: Killings,
   settings: Settings,
 ): Promise<Killed> {
   const job = await cluster.startJob(
     {
       name: "recovery",
-      input: { kind: "light", keys },
+      input: { kind: "light", keys, ...(hot === undefined ? {} : { hot }) },
       ratePerSecond: RATE,
       sink: "jetstream",
       intervalMs: 1000,
       parallelism: 2,
+      ...(checkpointing === undefined ? {} : { checkpointing }),
     },
     { workers: 2, limitMs: JOB_LIMIT_MS, nodeArguments: ["--max-old-space-size=8192"] },
   );
-  const [detection, restored, recovery]: [number[], number[], number[]] = [[], [], []];
+  const [detection, restoring, restored, recovery]: number[][] = [[], [], [], []];
   const random = seeded(7);
   try {
     await next(job, (event) => isCompleted(event) && fullBytesOf(event) >= keys * KEY_BYTES);
@@ -116,23 +127,25 @@ async function kill(
       const { generation } = job.events.at(-1)!;
       const later = (event: FeedEvent) => event.generation > generation;
       const lost = next(job, (event) => event.role === "job" && event.event === "worker.lost");
+      const deployed = next(job, (event) => later(event) && event.to === "deploying.restoring");
       const running = next(job, (event) => later(event) && event.to.startsWith("running.processing"));
       const output = next(job, (event) => later(event) && isCompleted(event)).then(() =>
         next(job, (event) => event.role === "sink-transaction" && event.event === "transaction.committed"),
       );
       const at = job.killWorker(kill % 2);
-      detection.push((await lost).t - at);
-      restored.push((await running).t - at);
-      recovery.push((await output).t - at);
+      detection!.push((await lost).t - at);
+      restoring!.push((await running).t - (await deployed).t);
+      restored!.push((await running).t - at);
+      recovery!.push((await output).t - at);
       settings.say(
-        `${keys} keys, kill ${kill + 1}: detected ${detection.at(-1)}, restored ${restored.at(-1)}, ` +
-          `output ${recovery.at(-1)} ms`,
+        `${keys} keys, kill ${kill + 1}: detected ${detection!.at(-1)}, restored ${restored!.at(-1)} ` +
+          `(${restoring!.at(-1)} of it from the deployment on), output ${recovery!.at(-1)} ms`,
       );
     }
   } finally {
     await job.cancel();
   }
-  return { detection, restored, recovery };
+  return { detection: detection!, restoring: restoring!, restored: restored!, recovery: recovery! };
 }
 
 export function comparableRecovery(): Comparable {
@@ -150,7 +163,7 @@ export function comparableSizedRecovery(wanted: ReadonlySet<string>): Comparable
       ({ name, keys }): Probe => ({
         name,
         measure: async (cluster, settings) => {
-          const { recovery } = await kill(cluster, { keys, kills: COMPARED_KILLS }, settings);
+          const { recovery } = await killed(cluster, { keys, kills: COMPARED_KILLS }, settings);
           return { [name]: median(recovery) };
         },
       }),
