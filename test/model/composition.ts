@@ -24,6 +24,8 @@ export type Outcome<Outside> =
       readonly actor: string;
       readonly machine: AnyStateMachine;
       readonly input: unknown;
+      /** It stays when its machine is done. */
+      readonly stays?: boolean;
     }
   | { readonly kind: "remove"; readonly actor: string }
   /** One of these events will come to the actor of the effect, once: a timer, the answer of a store. */
@@ -179,7 +181,7 @@ export class CompositionRun<Outside> {
         break;
       }
       case "create":
-        this.post({ actor: outcome.actor, content: { start: outcome, removable: true } });
+        this.post({ actor: outcome.actor, content: { start: outcome, removable: outcome.stays !== true } });
         break;
       case "remove":
         this.remove(outcome.actor);

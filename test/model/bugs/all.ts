@@ -6,6 +6,7 @@ import { layerBugs } from "./layered-checkpoints.ts";
 import { machineBugs } from "./machines.ts";
 import { regionBugs } from "./regions.ts";
 import { requestBugs } from "./requests.ts";
+import { rescaleBugs } from "./rescales.ts";
 import type { SeededBug } from "./seeded.ts";
 
 export const seededBugs: readonly SeededBug[] = [
@@ -16,4 +17,5 @@ export const seededBugs: readonly SeededBug[] = [
   ...alignmentBugs,
   ...gateBugs,
   ...layerBugs,
+  ...rescaleBugs,
 ];

@@ -4,10 +4,10 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange } from "../../../machines/record.ts";
 import type { CompositionState } from "../composition.ts";
 import type { ProcessOutcome } from "../machine-process.ts";
+import { DELETED_TOO_EARLY } from "../protocol/holds/objects.ts";
 import type { Memory } from "../protocol/leader/coordinator-memory.ts";
-import { WRITER, type WriteAnswer, type WriterContext } from "../protocol/leader/record-writer.ts";
+import { WRITER, type WriteAnswer, type WriterContext } from "../protocol/leader/records/record-writer.ts";
 import { change, memoryOf } from "../protocol/memory.ts";
-import { DELETED_TOO_EARLY } from "../protocol/objects.ts";
 import type { Reroute } from "../protocol/variant.ts";
 import {
   type ModelCheckpoint,

@@ -1,10 +1,10 @@
 /** Rules of checkpoints that have objects in common taken out (P81). */
 import { droppedBy } from "../../../machines/record.ts";
 import type { Bounds } from "../protocol/bounds.ts";
+import { DELETED_TOO_EARLY, PENDING_IS_THERE } from "../protocol/holds/objects.ts";
 import type { Memory } from "../protocol/leader/coordinator-memory.ts";
-import type { WriteAnswer } from "../protocol/leader/record-writer.ts";
+import type { WriteAnswer } from "../protocol/leader/records/record-writer.ts";
 import { change } from "../protocol/memory.ts";
-import { DELETED_TOO_EARLY, PENDING_IS_THERE } from "../protocol/objects.ts";
 import type { Reroute } from "../protocol/variant.ts";
 import { type ModelCheckpoint, objectsOf } from "../protocol/words.ts";
 import { and } from "./hosts.ts";

@@ -3,7 +3,7 @@
 import { assign } from "xstate";
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange } from "../../../machines/record.ts";
-import { DELETED_TOO_EARLY } from "../protocol/objects.ts";
+import { DELETED_TOO_EARLY } from "../protocol/holds/objects.ts";
 import { theProtocol } from "../protocol/variant.ts";
 import { deaf } from "./machines.ts";
 import { type SeededBug, seeded } from "./seeded.ts";

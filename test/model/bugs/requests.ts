@@ -3,10 +3,10 @@
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange } from "../../../machines/record.ts";
 import type { ProcessOutcome } from "../machine-process.ts";
+import { DELETED_TOO_EARLY } from "../protocol/holds/objects.ts";
 import type { Memory } from "../protocol/leader/coordinator-memory.ts";
 import { withSavepoint } from "../protocol/leader/pending-checkpoints.ts";
 import { change, memoryOf } from "../protocol/memory.ts";
-import { DELETED_TOO_EARLY } from "../protocol/objects.ts";
 import { type Reroute, theProtocol } from "../protocol/variant.ts";
 import { objectName } from "../protocol/words.ts";
 import { leaves } from "../pure-machine.ts";

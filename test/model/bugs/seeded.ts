@@ -1,8 +1,8 @@
 /** A seeded bug: the real protocol with one rule taken out, the bounds within which it shows, and what must find it. */
 import type { CheckOptions, CheckResult } from "../checker/checker.ts";
 import type { Bounds } from "../protocol/bounds.ts";
+import type { DELETED_TOO_EARLY } from "../protocol/holds/objects.ts";
 import { checkProtocol } from "../protocol/model.ts";
-import type { DELETED_TOO_EARLY } from "../protocol/objects.ts";
 import { theProtocol, type Variant } from "../protocol/variant.ts";
 
 export interface SeededBug {

@@ -22,6 +22,14 @@ export interface Bounds {
   readonly subtasks: Readonly<Record<string, readonly string[]>>;
   /** Default: one region of all subtasks. */
   readonly regions?: readonly (readonly string[])[];
+  /** Other numbers of subtasks that a user gives the running job; it is one region then. */
+  readonly rescaled?: {
+    readonly subtasks: Readonly<Record<string, readonly string[]>>;
+    /** The subtask before it that one goes on from. One without is idle. */
+    readonly heirs: Readonly<Record<string, string>>;
+  };
+  /** Rescales that leaders carry out, all together. */
+  readonly rescales?: number;
   /** Then `records` are those of each channel from outside. */
   readonly gate?: GateBounds;
   /** Records of each subtask's input. */
@@ -81,8 +89,4 @@ export interface Bounds {
    * `clean`: nothing is stored that the record does not reach.
    */
   readonly goal?: "ended" | "quiet" | "clean";
-}
-
-export function regionsIn({ regions, subtasks }: Bounds): readonly (readonly string[])[] {
-  return regions ?? [Object.keys(subtasks)];
 }

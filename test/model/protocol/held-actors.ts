@@ -7,7 +7,7 @@ import type { ActorStep, CompositionState } from "../composition.ts";
 import type { Event } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
 import type { Memory } from "./leader/coordinator-memory.ts";
-import { WRITER } from "./leader/record-writer.ts";
+import { WRITER } from "./leader/records/record-writer.ts";
 import { changed, MEMORY, memoryOf, passed } from "./memory.ts";
 
 export interface ToActor {

@@ -15,21 +15,23 @@
  * log.
  *
  * Not modelled: leases (tokens are given; any coordinator may lead at any time, which is more than a lease allows),
- * time (a timer may fire whenever it is armed), parts of a transaction, rescaling, incarnations and nonces (P1, P6:
- * one life, stores that keep what they have acknowledged), channels between processes (a worker plays the sources in
- * front of its subtask's gate: worker/gate.ts), placement by slots, missing or corrupt objects (C6 says that none is
- * missing that the record names), resuming a suspended job, and answers to reports, of which no machine takes any
- * (P16).
+ * time (a timer may fire whenever it is armed), parts of a transaction, how state is dealt out under another
+ * parallelism (one subtask goes on from one other, whole), a change of leader beside a rescale (more states than can
+ * be explored), incarnations and nonces (P1, P6: one life, stores that keep what they have acknowledged), channels
+ * between processes (a worker plays the sources in front of its subtask's gate: worker/gate.ts), placement by slots,
+ * missing or corrupt objects (C6 says that none is missing that the record names), resuming a suspended job, and
+ * answers to reports, of which no machine takes any (P16).
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { checkpointingConfig, jobRecord } from "../../support/job-record.ts";
 import { type CheckOptions, type CheckResult, check } from "../checker/checker.ts";
 import type { ProcessModel } from "../process.ts";
 import type { Bounds } from "./bounds.ts";
-import { hasEnded, invariantsOf, isQuiet } from "./invariants.ts";
+import { hasEnded, invariantsOf, isQuiet } from "./holds/invariants.ts";
+import { isClean } from "./holds/objects.ts";
 import { coordinatorProcess } from "./leader/coordinator.ts";
-import { recordServer } from "./leader/record-server.ts";
-import { isClean } from "./objects.ts";
+import { recordServer } from "./leader/records/record-server.ts";
+import { placesIn, workersIn } from "./plans.ts";
 import { targetServer } from "./target.ts";
 import { theProtocol, type Variant } from "./variant.ts";
 import { workerProcess } from "./worker/worker.ts";
@@ -48,9 +50,10 @@ export function checkProtocol(
   });
 }
 
-function goalOf({ goal, coordinators, subtasks }: Bounds): Pick<CheckOptions, "goal"> {
+function goalOf(bounds: Bounds): Pick<CheckOptions, "goal"> {
+  const { goal, coordinators } = bounds;
   if (goal === undefined) return {};
-  const workers = [...new Set(Object.values(subtasks).flat())];
+  const workers = workersIn(bounds);
   if (goal === "ended") return { goal: hasEnded };
   const holds = goal === "quiet" ? isQuiet : isClean;
   return { goal: (view) => holds(view, coordinators, workers) };
@@ -58,11 +61,10 @@ function goalOf({ goal, coordinators, subtasks }: Bounds): Pick<CheckOptions, "g
 
 function processesOf(bounds: Bounds, variant: Variant): ProcessModel[] {
   const record = submitted(bounds);
-  const workers = [...new Set(Object.values(bounds.subtasks).flat())];
   return [
-    recordServer(record, variant.faults.trustsTimeouts),
-    ...Object.keys(bounds.subtasks).map((subtask) => targetServer(subtask, variant.target)),
-    ...workers.map((worker) => workerProcess(worker, bounds, variant)),
+    recordServer(record, variant.faults.trustsTimeouts || bounds.rescaled !== undefined),
+    ...placesIn(bounds).map((place) => targetServer(place, variant.target)),
+    ...workersIn(bounds).map((worker) => workerProcess(worker, bounds, variant)),
     ...bounds.coordinators.map((id, index) => coordinatorProcess(id, index + 1, record, bounds, variant)),
   ] as ProcessModel[];
 }
@@ -80,6 +82,7 @@ const BUDGETS = [
   "suspends",
   "suspendTimeouts",
   "savepointFailures",
+  "rescales",
 ] as const satisfies readonly (keyof Bounds)[];
 
 function budgetsOf(bounds: Bounds): Record<string, number> {

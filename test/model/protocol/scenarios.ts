@@ -36,6 +36,8 @@ const BESIDE = { coordinators: ["A", "B"], subtasks: ALONE, triggers: 0, periodi
 const ASKED = { triggers: 0, periodic: false, goal: "quiet" } as const;
 /** What nothing needs goes in the end. */
 const CLEAN = { objects: true, goal: "clean" } as const;
+/** The state moves to another worker, beside a subtask that has nothing to read. */
+const MOVED = { rescaled: { subtasks: { t: ["Y"], i: ["X"] }, heirs: { t: "s" } }, rescales: 1 } as const;
 /** Of what a snapshot consists counts, not what is in it. */
 const COMMON: Bounds = { ...ONE, subtasks: ALONE, records: 0, triggers: 3, incremental: true, ...CLEAN };
 const NEVER_AGAIN = { strategy: "none" } as const;
@@ -166,6 +168,12 @@ export const brief: readonly Scenario[] = [
     bounds: { ...ONE, ...REGIONS, losses: 1 },
   },
   {
+    name: "rescale",
+    about:
+      "a user rescales the job at any time; a generation fails, and the job goes on or goes back (P95, P93)",
+    bounds: { ...ONE, ...MOVED, subtasks: ALONE, losses: 1, goal: "quiet" },
+  },
+  {
     name: "two channels",
     about:
       "a subtask behind two channels, one barrier late: it is acknowledged, given up or restored (C4, A1 - A6)",
@@ -250,6 +258,35 @@ export const thorough: readonly Scenario[] = [
     name: "three generations",
     about: "two of them fail; transactions pass from one to the next",
     bounds: { ...ONE, triggers: 2, losses: 2 },
+  },
+  {
+    name: "rescale, again and again",
+    about: "the same, checkpoints before and behind it, and what the former generation still does",
+    bounds: { ...ONE, ...MOVED, subtasks: ALONE, triggers: 2, losses: 1, goal: "quiet" },
+  },
+  {
+    name: "rescale that fails twice",
+    about: "the new plan's generation fails, and the former plan's one behind it (RZ2)",
+    bounds: { ...ONE, ...MOVED, subtasks: ALONE, losses: 2, goal: "quiet" },
+  },
+  {
+    name: "rescale, timeouts and a cancel",
+    about: "its subtasks do not come up in time, and the job may be canceled at any time (P95, P18)",
+    bounds: { ...ONE, ...MOVED, subtasks: ALONE, deployTimeouts: 1, expiries: 1, cancels: 1, goal: "quiet" },
+  },
+  {
+    name: "rescale, other regions",
+    about: "two regions become one, whose generation has the place of the first (P95)",
+    bounds: {
+      ...{ ...ONE, ...REGIONS, losses: 1, goal: "quiet" },
+      rescaled: { subtasks: { u: ["Y"], v: ["X"] }, heirs: { u: "s", v: "t" } },
+      rescales: 1,
+    },
+  },
+  {
+    name: "rescale, objects in common",
+    about: "checkpoints under either plan, and what the former one's have left is deleted (P81, P95)",
+    bounds: { ...COMMON, ...MOVED, triggers: 2, losses: 1 },
   },
   {
     name: "objects in common, again and again",

@@ -56,6 +56,12 @@ export interface HostFaults {
   readonly holdsNoBase?: boolean;
   /** P81: a base is held for ever. */
   readonly keepsBases?: boolean;
+  /** P95: what is restored counts as taken of the present plan. */
+  readonly forgetsFormerPlans?: boolean;
+  /** P95: the leader goes on as before when the record has decided. */
+  readonly staysWithItsPlan?: boolean;
+  /** P95: what the record says of a rescale is not looked at when its client asks again. */
+  readonly rescalesAgain?: boolean;
   /** What recovery was planned with is deployed, whatever the record says by then. */
   readonly deploysThePlan?: boolean;
 }

@@ -9,13 +9,14 @@ import type { ProcessOutcome } from "../../machine-process.ts";
 import type { Event, StoreEffect } from "../../process.ts";
 import type { MachineEffect } from "../../pure-machine.ts";
 import type { ToActor } from "../held-actors.ts";
-import { change, passed } from "../memory.ts";
+import { change, MEMORY, passed } from "../memory.ts";
 import { nonceOf } from "../target.ts";
 import { type ModelCheckpoint, RECORD, type RecordWrite } from "../words.ts";
 import type { Answered, Memory } from "./coordinator-memory.ts";
 import { deploy, place, send } from "./deployment.ts";
 import { afterEnd } from "./failure-streak.ts";
 import { addTo, type LeaderHost, roleOf } from "./leader-host.ts";
+import { leadAnew } from "./leading.ts";
 import { reap, releaseSnapshots, sweep } from "./object-keeping.ts";
 import {
   abort,
@@ -26,8 +27,9 @@ import {
   trigger,
   withSavepoint,
 } from "./pending-checkpoints.ts";
-import type { WriteAnswer } from "./record-writer.ts";
+import type { WriteAnswer } from "./records/record-writer.ts";
 import { inputFor } from "./requests.ts";
+import { failed, recovered } from "./rescale.ts";
 
 export function route(
   host: LeaderHost,
@@ -36,6 +38,8 @@ export function route(
 ): readonly ProcessOutcome[] | undefined {
   const { type, params } = effect;
   const checkpointId = Number(params.checkpointId);
+  // Led anew already.
+  if (!host.state.actors.has(MEMORY) && type !== "send.write") return [];
   switch (type) {
     case "send.write":
       return [{ kind: "send", to: RECORD, message: params as unknown as RecordWrite }];
@@ -110,11 +114,16 @@ function routeJob(
         ...(bounds.objects && host.isOver ? [sweep(host, Number.MAX_SAFE_INTEGER)] : []),
       ];
     case "report.recovery":
-      return [...tellInside(host, actor, effect), ...(bounds.objects ? [sweep(host, host.lastId)] : [])];
+      return [
+        ...tellInside(host, actor, effect),
+        ...recovered(host),
+        ...(bounds.objects ? [sweep(host, host.lastId)] : []),
+      ];
     case "report.failure": {
       const { where, reason } = params as { where: string; reason: string };
       const failure = { atMs: 0, generation: host.record.generation, where, reason };
       return [
+        ...failed(host, reason),
         ...host.change("", { change: "failure", failure }),
         ...host.tellRequests("job.failed", { where: "", reason: "" }),
         ...tellInside(host, actor, effect),
@@ -191,6 +200,9 @@ function follow(host: LeaderHost, actor: string, wanted: RecordChange): ProcessO
     case "decision":
     case "savepoint":
       return complete(host, actor, wanted);
+    case "rescale":
+    case "rescale-undone":
+      return host.variant.faults.staysWithItsPlan ? [] : leadAnew(host);
     default:
       return [];
   }

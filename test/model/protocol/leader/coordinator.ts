@@ -10,20 +10,21 @@ import type { CompositionState } from "../../composition.ts";
 import { composeProcess } from "../../machine-process.ts";
 import type { Event, ProcessModel, StoreEffect } from "../../process.ts";
 import { leaves } from "../../pure-machine.ts";
-import { type Bounds, regionsIn } from "../bounds.ts";
+import type { Bounds } from "../bounds.ts";
 import { assertHeld, checkpointsIn, isHeld, letterFor, wakeLetters } from "../held-actors.ts";
-import { changed, MEMORY, memoryMachine, memoryOf } from "../memory.ts";
+import { changed, MEMORY, memoryOf } from "../memory.ts";
 import { showActors } from "../story.ts";
 import type { Variant } from "../variant.ts";
 import { checkpointActor, objectName, type Snapshot } from "../words.ts";
 import { route } from "./coordinator-effects.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
-import { noFailures } from "./failure-streak.ts";
 import { addTo, LeaderHost, unique } from "./leader-host.ts";
+import { leadersActors } from "./leading.ts";
 import { deletion } from "./object-keeping.ts";
 import { withWritten } from "./pending-checkpoints.ts";
-import { WRITER, type WriterContext, writerMachine } from "./record-writer.ts";
+import { WRITER, type WriterContext } from "./records/record-writer.ts";
 import { askFor, requestsFor, type SnapshotRequested } from "./requests.ts";
+import { askToRescale, mayRescale } from "./rescale.ts";
 
 interface SavepointSettled extends Event {
   readonly actor: string;
@@ -45,37 +46,12 @@ export function coordinatorProcess(
   bounds: Bounds,
   variant: Variant,
 ): ProcessModel<CompositionState, CoordinatorDurable> {
-  const writer = writerMachine(variant.changeRecord);
   const process = composeProcess<CoordinatorDurable>({
     id,
     durable: { booted: false, used: [], manifests: [], deleted: [], savepoints: [], answered: [] },
     starts: token === 1 ? "first" : "later",
     neverCrashes: bounds.crashes?.[id] === undefined,
-    actors: () => ({
-      [MEMORY]: {
-        machine: memoryMachine,
-        input: {
-          live: [],
-          raised: [],
-          placement: {},
-          pending: {},
-          outlived: {},
-          savepoints: {},
-          streak: noFailures,
-          deferred: {},
-          due: [],
-          deletable: [],
-          bases: {},
-          givenUp: {},
-          planned: null,
-        } satisfies Memory,
-      },
-      [WRITER]: { machine: writer, input: { from: id, token, record, revision: 1 } },
-      job: {
-        machine: variant.job,
-        input: { regions: regionsIn(bounds), deployTimeoutMs: 1, settleRetryMs: 1 },
-      },
-    }),
+    actors: () => leadersActors({ id, token, bounds, variant }, { record, revision: 1, writes: 0 }),
     route: (effect, actor, choose, state) =>
       variant.coordinator(
         effect,
@@ -136,6 +112,8 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
     }
     case "snapshot.requested":
       return askFor((event as SnapshotRequested).kind, state);
+    case "rescale.requested":
+      return askToRescale(state);
     case "objects.deleted":
       return [{ actor: MEMORY, event: changed<Memory>(() => ({ deletable: [] })).event }];
     case "worker.lost":
@@ -235,6 +213,7 @@ function environment(state: CompositionState, bounds: Bounds, variant: Variant):
       : live.map((one) => [one]))
       events.push({ type: "worker.lost", generations, worker: "w", reason: "silent" } as Event);
   events.push(...requestsFor(state, bounds));
+  if (bounds.rescales && mayRescale(state, variant)) events.push({ type: "rescale.requested" });
   if (bounds.cancels) events.push({ type: "cancel.requested" });
   if (bounds.suspends) events.push({ type: "suspend.requested", boundMs: 1 } as Event);
   if (variant.faults.trustsTimeouts && isDeciding(state)) events.push({ type: "write.timedOut" });
@@ -263,6 +242,8 @@ function cost(event: Event): string | undefined {
       return answer?.type === "savepoint.refused" ? "savepointFailures" : undefined;
     case "worker.lost":
       return "losses";
+    case "rescale.requested":
+      return "rescales";
     case "cancel.requested":
       return "cancels";
     case "suspend.requested":

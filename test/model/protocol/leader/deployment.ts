@@ -1,8 +1,10 @@
 /** What a coordinator sends to workers: deployments, and the messages of its machines. */
+import { planOfCheckpoint } from "../../../../machines/leader/rescale.ts";
 import { madeOf, messageOf } from "../../../../machines/wiring.ts";
 import type { ProcessOutcome } from "../../machine-process.ts";
 import type { MachineEffect } from "../../pure-machine.ts";
 import { change } from "../memory.ts";
+import { nameOfPlan, type PlanName, restoredOf, subtasksIn } from "../plans.ts";
 import type { Deployment, ModelCheckpoint, ModelSavepoint } from "../words.ts";
 import type { Memory } from "./coordinator-memory.ts";
 import { type LeaderHost, roleOf } from "./leader-host.ts";
@@ -11,7 +13,7 @@ import { type LeaderHost, roleOf } from "./leader-host.ts";
 export function place(host: LeaderHost): ProcessOutcome {
   const { memory, bounds, choose } = host;
   const kept = memory.live.flatMap((generation) => host.subtasksOf(generation));
-  const placement = Object.entries(bounds.subtasks).map(([subtask, workers]) => [
+  const placement = Object.entries(subtasksIn(bounds, host.plan)).map(([subtask, workers]) => [
     subtask,
     kept.includes(subtask)
       ? memory.placement[subtask]!
@@ -35,11 +37,17 @@ export function deploy(host: LeaderHost, generations: readonly number[], settle:
         leader: host.id,
         subtask,
         restoredCheckpointId: restore?.checkpointId ?? 0,
-        restored: restore?.snapshots[subtask] ?? null,
+        restored:
+          restore === undefined ? null : restoredOf(host.bounds, restore, takenOf(host, restore), subtask),
         settle,
       } satisfies Deployment,
     })),
   );
+}
+
+/** The plan that the checkpoint was taken of, as the record says. */
+function takenOf({ record, plan, variant }: LeaderHost, { checkpointId }: ModelCheckpoint): PlanName {
+  return variant.faults.forgetsFormerPlans ? plan : nameOfPlan(planOfCheckpoint(record, checkpointId));
 }
 
 function restorable({ record, variant }: LeaderHost): ModelCheckpoint | undefined {

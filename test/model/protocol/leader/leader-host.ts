@@ -6,13 +6,14 @@ import { canonical } from "../../checker/interner.ts";
 import type { CompositionState } from "../../composition.ts";
 import type { Choose, ProcessOutcome } from "../../machine-process.ts";
 import type { Event } from "../../process.ts";
-import { type Bounds, regionsIn } from "../bounds.ts";
+import type { Bounds } from "../bounds.ts";
 import { checkpointsIn, letterFor, wakeLetters } from "../held-actors.ts";
 import { memoryOf } from "../memory.ts";
+import { nameOfPlan, type PlanName, regionsIn } from "../plans.ts";
 import type { Variant } from "../variant.ts";
 import { checkpointActor } from "../words.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
-import { WRITER, type WriterContext } from "./record-writer.ts";
+import { WRITER, type WriterContext } from "./records/record-writer.ts";
 import { jobFacts, requestsIn } from "./requests.ts";
 
 export interface LeaderHostOptions {
@@ -45,6 +46,10 @@ export class LeaderHost {
     return (this.state.actors.get(WRITER)!.snapshot.context as WriterContext).record;
   }
 
+  get plan(): PlanName {
+    return nameOfPlan(this.record.plan);
+  }
+
   get memory(): Memory {
     return memoryOf(this.state);
   }
@@ -71,7 +76,7 @@ export class LeaderHost {
   }
 
   subtasksOf(generation: number): readonly string[] {
-    return regionsIn(this.bounds)[this.record.generations.indexOf(generation)] ?? [];
+    return regionsIn(this.bounds, this.plan)[this.record.generations.indexOf(generation)] ?? [];
   }
 
   requestOf(actor: string): CheckpointRequest {

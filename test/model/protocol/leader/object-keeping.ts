@@ -8,8 +8,8 @@ import type { CompletedCheckpoint, JobRecord } from "../../../../machines/protoc
 import { droppedBy } from "../../../../machines/record.ts";
 import type { ProcessOutcome } from "../../machine-process.ts";
 import type { StoreEffect } from "../../process.ts";
-import { regionsIn } from "../bounds.ts";
 import { change } from "../memory.ts";
+import { allSubtasks, otherThan, regionsIn, subtasksIn } from "../plans.ts";
 import { type ModelCheckpoint, objectName, objectsOf, snapshotObjects } from "../words.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { addTo, type LeaderHost, unique, without } from "./leader-host.ts";
@@ -79,12 +79,15 @@ export function reap(before: JobRecord, after: JobRecord): ProcessOutcome {
 }
 
 /** P21: whatever ids up to this one, all of generations that are over, may have left behind. */
-export function sweep({ record, bounds, variant, isOver, memory }: LeaderHost, lastId: number) {
+export function sweep({ plan, record, bounds, variant, isOver, memory }: LeaderHost, lastId: number) {
   const ids = Array.from({ length: Math.min(lastId, record.reservedCheckpointId) }, (_, index) => index + 1);
   const over = isOver || variant.faults.sweepsTheLiving;
   const subtasks = over
-    ? Object.keys(bounds.subtasks)
-    : memory.raised.flatMap((region) => regionsIn(bounds)[region] ?? []);
+    ? allSubtasks(bounds)
+    : [
+        ...memory.raised.flatMap((region) => regionsIn(bounds, plan)[region] ?? []),
+        ...Object.keys(subtasksIn(bounds, otherThan(plan))),
+      ];
   const names = ids.flatMap((checkpointId) => [
     objectName.manifest(checkpointId),
     ...subtasks.flatMap((subtask) => [

@@ -9,6 +9,7 @@ import type { ProcessOutcome } from "../../machine-process.ts";
 import type { Event } from "../../process.ts";
 import type { MachineEffect } from "../../pure-machine.ts";
 import { change } from "../memory.ts";
+import { subtasksIn } from "../plans.ts";
 import {
   checkpointActor,
   type ModelCheckpoint,
@@ -43,7 +44,7 @@ export function startCheckpoint(
         generation,
         generations,
         timeoutMs: checkpointing.timeoutMs,
-        subtasks: Object.keys(host.bounds.subtasks),
+        subtasks: Object.keys(subtasksIn(host.bounds, host.plan)),
       }),
     },
     ...host.tellRequests("request.begun", {}, { request: params.request.request }),

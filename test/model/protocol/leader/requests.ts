@@ -12,7 +12,7 @@ import { leaves } from "../../pure-machine.ts";
 import type { Bounds, RequestKind } from "../bounds.ts";
 import { isHeld, letterFor, type ToActor } from "../held-actors.ts";
 import { passed } from "../memory.ts";
-import { WRITER, type WriterContext } from "./record-writer.ts";
+import { WRITER, type WriterContext } from "./records/record-writer.ts";
 
 export interface SnapshotRequested extends Event {
   readonly type: "snapshot.requested";

@@ -15,6 +15,7 @@ import type { Event, ProcessModel } from "../../process.ts";
 import { leaves, type MachineEffect } from "../../pure-machine.ts";
 import type { Bounds, GateBounds } from "../bounds.ts";
 import { change, MEMORY, memoryOf } from "../memory.ts";
+import { placeOf, recordsOf } from "../plans.ts";
 import { showActors } from "../story.ts";
 import type { Variant } from "../variant.ts";
 import {
@@ -93,7 +94,7 @@ function route(
   const checkpointId = Number(params.checkpointId);
   const transaction = String(params.transaction);
   const toTarget = (message: MarkerOpen | MarkerCommit): ProcessOutcome[] => [
-    { kind: "send", to: targetOf(subtask), message },
+    { kind: "send", to: targetOf(placeOf(bounds, subtask)), message },
   ];
   const report = (more: object): ProcessOutcome => {
     const message = { ...madeOf(messageOf("subtask", type)!, params), ...more };
@@ -330,14 +331,14 @@ function addressAnswer(answer: MarkerAnswer, memory: WorkerMemory) {
 function environment(state: CompositionState, bounds: Bounds): Event[] {
   const subtask = state.actors.get("subtask");
   if (subtask === undefined) return [];
-  const { position, heldBehind, drained, gate } = memoryOf<WorkerMemory>(state);
+  const { deployment, position, heldBehind, drained, gate } = memoryOf<WorkerMemory>(state);
   const at = leaves(subtask.snapshot);
   const events: Event[] = [];
   if (gate !== null) {
     if (at.includes("running.input.processing")) events.push(...gateEvents(gate, bounds));
   } else if (at.includes("running.input.processing") && heldBehind === 0) {
     if (drained) events.push({ type: "input.ended" });
-    else if (position < bounds.records) events.push({ type: "record.processed" });
+    else if (position < recordsOf(bounds, deployment!.subtask)) events.push({ type: "record.processed" });
     else if (bounds.bounded) events.push({ type: "input.ended" });
   }
   for (const [actor, { snapshot: machineState }] of state.actors) {

@@ -1,16 +1,17 @@
 /** What must hold of objects: none that is needed is deleted, and each one that nothing needs goes in the end. */
-import type { CheckpointInput } from "../../../machines/leader/checkpoints/checkpoint-events.ts";
-import type { CompositionState } from "../composition.ts";
-import type { View } from "../process.ts";
-import { leaves } from "../pure-machine.ts";
-import { type Bounds, regionsIn } from "./bounds.ts";
-import { checkpointsIn } from "./held-actors.ts";
-import type { CoordinatorDurable, Memory } from "./leader/coordinator-memory.ts";
-import type { RecordState } from "./leader/record-server.ts";
-import { WRITER, type WriterContext } from "./leader/record-writer.ts";
-import { memoryOf } from "./memory.ts";
-import { type ModelCheckpoint, objectName, objectsOf, partsOf, RECORD } from "./words.ts";
-import type { WorkerDurable } from "./worker/worker-host.ts";
+import type { CheckpointInput } from "../../../../machines/leader/checkpoints/checkpoint-events.ts";
+import type { CompositionState } from "../../composition.ts";
+import type { View } from "../../process.ts";
+import { leaves } from "../../pure-machine.ts";
+import type { Bounds } from "../bounds.ts";
+import { checkpointsIn } from "../held-actors.ts";
+import type { CoordinatorDurable, Memory } from "../leader/coordinator-memory.ts";
+import type { RecordState } from "../leader/records/record-server.ts";
+import { WRITER, type WriterContext } from "../leader/records/record-writer.ts";
+import { memoryOf } from "../memory.ts";
+import { nameOfPlan, planAt, regionsIn, subtasksIn } from "../plans.ts";
+import { type ModelCheckpoint, objectName, objectsOf, partsOf, RECORD } from "../words.ts";
+import type { WorkerDurable } from "../worker/worker-host.ts";
 
 export const DELETED_TOO_EARLY = "P16 what is deleted was durably useless before";
 export const PENDING_IS_THERE = "P81 what a pending checkpoint consists of is there";
@@ -106,23 +107,27 @@ export function deletedTooEarly(
   ]);
   const used = bounds.coordinators.flatMap((id) => before.durable<CoordinatorDurable>(id).used);
   const early = deleted.find(
-    (name) =>
-      !known.includes(name) && (needed.has(name) || !isUseless(name, server, used, regionsIn(bounds))),
+    (name) => !known.includes(name) && (needed.has(name) || !isUseless(name, server, used, bounds)),
   );
   return early && `${process} deletes ${early}, and the record does not say yet that it is not needed`;
 }
 
 function isUseless(
   name: string,
-  { record, decided }: RecordState,
+  { record, decided, plans }: RecordState,
   used: CoordinatorDurable["used"],
-  regions: readonly (readonly string[])[],
+  bounds: Bounds,
 ): boolean {
   const { kind, checkpointId, subtask } = partsOf(name);
   if (["finished", "canceled", "stopped"].includes(record.status)) return true;
   const taken = used.find((one) => one.checkpointId === checkpointId);
   // There is nothing of an id that was only reserved.
   if (taken === undefined) return true;
+  const generation = Math.max(...taken.generations);
+  if (generation < record.planSince) return true;
+  // It is no subtask of the plan that the checkpoint was taken of.
+  if (kind !== "manifest" && !(subtask in subtasksIn(bounds, planAt(plans, generation)))) return true;
+  const regions = regionsIn(bounds, nameOfPlan(record.plan));
   const region = regions.findIndex((subtasks) => subtasks.includes(subtask));
   const isOver = (at: number) => record.generations[at] !== taken.generations[at];
   if (kind === "manifest" ? regions.some((_, at) => isOver(at)) : isOver(region)) return true;

@@ -1,19 +1,21 @@
 /** What must hold, named by the invariants and rules of machines/PROTOCOL.md. */
-import type { CheckpointRequest } from "../../../machines/protocol.ts";
-import type { CheckOptions, Invariant, StepInvariant } from "../checker/checker.ts";
-import type { CompositionState } from "../composition.ts";
-import { actorIn } from "../machine-process.ts";
-import type { View } from "../process.ts";
-import { leaves } from "../pure-machine.ts";
-import type { Bounds, RequestKind } from "./bounds.ts";
-import type { CoordinatorDurable, Memory } from "./leader/coordinator-memory.ts";
-import type { RecordState } from "./leader/record-server.ts";
-import { requestsIn } from "./leader/requests.ts";
-import { memoryOf } from "./memory.ts";
+import type { CheckpointRequest } from "../../../../machines/protocol.ts";
+import type { CheckOptions, Invariant, StepInvariant } from "../../checker/checker.ts";
+import type { CompositionState } from "../../composition.ts";
+import { actorIn } from "../../machine-process.ts";
+import type { View } from "../../process.ts";
+import { leaves } from "../../pure-machine.ts";
+import type { Bounds, RequestKind } from "../bounds.ts";
+import type { CoordinatorDurable, Memory } from "../leader/coordinator-memory.ts";
+import type { RecordState } from "../leader/records/record-server.ts";
+import { requestsIn } from "../leader/requests.ts";
+import { memoryOf } from "../memory.ts";
+import { placeOf, placesIn, planAt, recordsOf, subtasksIn, workersIn } from "../plans.ts";
+import { showContent, type TargetState } from "../target.ts";
+import { type Deployment, type ModelCheckpoint, RECORD, targetOf } from "../words.ts";
+import type { WorkerMemory } from "../worker/worker-host.ts";
 import { DELETED_TOO_EARLY, deletedTooEarly, PENDING_IS_THERE, pendingIsThere, readable } from "./objects.ts";
-import { showContent, type TargetState } from "./target.ts";
-import { type Deployment, type ModelCheckpoint, RECORD, targetOf } from "./words.ts";
-import type { WorkerMemory } from "./worker/worker-host.ts";
+import { placed, rescaleInvariants } from "./rescaling.ts";
 
 const TERMINAL = ["finished", "stopped", "canceled", "suspended", "failed"];
 
@@ -21,17 +23,18 @@ const TERMINAL = ["finished", "stopped", "canceled", "suspended", "failed"];
 const STOPS: readonly string[] = ["stop", "drain"] satisfies RequestKind[];
 
 export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | "stepInvariants"> {
-  const subtasks = Object.keys(bounds.subtasks);
-  const workers = [...new Set(Object.values(bounds.subtasks).flat())];
+  const places = placesIn(bounds);
+  const workers = workersIn(bounds);
   const perTarget = (
     holds: (target: TargetState, record: RecordState, subtask: string) => string | undefined,
   ): Invariant => {
     return (view) => {
       const record = view.local<RecordState>(RECORD);
       if (record === undefined) return undefined;
-      return first(subtasks, (subtask) => {
-        const target = view.local<TargetState>(targetOf(subtask));
-        return target && prefixed(subtask, holds(target, record, subtask));
+      const byPlace = bounds.rescaled === undefined ? record : placed(record, bounds);
+      return first(places, (place) => {
+        const target = view.local<TargetState>(targetOf(place));
+        return target && prefixed(place, holds(target, byPlace, place));
       });
     };
   };
@@ -41,7 +44,7 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "P3 no id is used twice": (view) => noIdTwice(view, bounds.coordinators),
       "C2 no commit before the decision": perTarget(decidedFirst),
       "C3 exactly once, in order": perTarget(exactlyOnce),
-      "C4 what is decided is complete": (view) => complete(view, subtasks),
+      "C4 what is decided is complete": (view) => complete(view, bounds),
       "C4 state and stored records are those before the barriers": foldOfThoseBefore,
       "C5 older generations are fenced": perTarget(fenced),
       "C6 what the record names is readable": (view) => readable(view, bounds.coordinators),
@@ -74,7 +77,9 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "P20 no sink refuses what is restored": perTarget(({ refusal }) => refusal || undefined),
       "P20 nothing goes back behind a decision": (view) => first(workers, (worker) => goesBack(view, worker)),
       "P19 finish runs once": perTarget(finishOnce),
-      "P17 recovered commits come first": (view) => first(workers, (worker) => recoveredFirst(view, worker)),
+      "P17 recovered commits come first": (view) =>
+        first(workers, (worker) => recoveredFirst(view, worker, bounds)),
+      ...(bounds.rescaled && rescaleInvariants(bounds)),
     },
     stepInvariants: {
       "C2 completion is told after the decision": toldAfterDecision,
@@ -141,8 +146,11 @@ function exactlyOnce({ log }: TargetState): string | undefined {
   return undefined;
 }
 
-function complete(view: View, subtasks: readonly string[]): string | undefined {
-  for (const { checkpointId, snapshots } of view.local<RecordState>(RECORD)?.decided ?? []) {
+/** Of every subtask of the plan that its generation was raised for. */
+function complete(view: View, bounds: Bounds): string | undefined {
+  const { decided = [], plans = [] } = view.local<RecordState>(RECORD) ?? {};
+  for (const { checkpointId, generation, snapshots } of decided) {
+    const subtasks = Object.keys(subtasksIn(bounds, planAt(plans, generation)));
     const missing = subtasks.find((subtask) => snapshots[subtask] === undefined);
     if (missing !== undefined) return `checkpoint ${checkpointId} was decided without subtask ${missing}`;
   }
@@ -296,12 +304,9 @@ function endsEarly(view: View, worker: string, { bounded, records }: Bounds): st
     : undefined;
 }
 
-function hasReadAll(
-  { record, decided }: RecordState,
-  subtask: string,
-  { records }: Bounds,
-): string | undefined {
+function hasReadAll({ record, decided }: RecordState, subtask: string, bounds: Bounds): string | undefined {
   if (record.status !== "finished") return undefined;
+  const records = recordsOf(bounds, subtask);
   const position = decided.at(-1)?.snapshots[subtask]?.position ?? 0;
   return position === records
     ? undefined
@@ -339,11 +344,11 @@ function settled(
 }
 
 /** Input flows only in a generation whose restored checkpoint is committed. */
-function recoveredFirst(view: View, worker: string): string | undefined {
+function recoveredFirst(view: View, worker: string, bounds: Bounds): string | undefined {
   const subtask = actorIn(view, worker, "subtask");
   if (subtask === undefined || !leaves(subtask).some((leaf) => leaf.startsWith("running."))) return undefined;
   const { deployment } = memoryOf<WorkerMemory>(view.local<CompositionState>(worker)!);
-  const target = view.local<TargetState>(targetOf(deployment!.subtask))!;
+  const target = view.local<TargetState>(targetOf(placeOf(bounds, deployment!.subtask)))!;
   const restored = deployment!.restored;
   if (restored === null || restored.transactions.length === 0) return undefined;
   const end = target.log.at(-1)?.to ?? 0;
@@ -386,6 +391,7 @@ export function isQuiet(view: View, coordinators: readonly string[], workers: re
   const record = view.local<RecordState>(RECORD)?.record;
   if (record === undefined || hasEnded(view)) return record !== undefined;
   if (coordinators.some((coordinator) => preparesForSomebody(view, coordinator))) return true;
+  if (record.rescale?.state === "pending") return false;
   // The job is to be canceled behind it.
   if (record.savepoints.some(({ request }) => request === "cancel")) return false;
   const held = workers.some((worker) => {

@@ -5,10 +5,10 @@
  * what the answers mean is decided by machines/record.ts, in the server (record-server.ts).
  */
 import { type AnyStateMachine, assign, setup } from "xstate";
-import { declareEffects } from "../../../../machines/effects.ts";
-import type { JobRecord } from "../../../../machines/protocol.ts";
-import type { changeRecord, RecordChange } from "../../../../machines/record.ts";
-import type { RecordAnswer, RecordWrite } from "../words.ts";
+import { declareEffects } from "../../../../../machines/effects.ts";
+import type { JobRecord } from "../../../../../machines/protocol.ts";
+import type { changeRecord, RecordChange } from "../../../../../machines/record.ts";
+import type { RecordAnswer, RecordWrite } from "../../words.ts";
 
 export const WRITER = "writer";
 
@@ -17,6 +17,8 @@ export interface WriterInput {
   readonly token: number;
   readonly record: JobRecord;
   readonly revision: number;
+  /** That this process has begun. */
+  readonly writes: number;
 }
 
 interface Request {
@@ -38,7 +40,6 @@ type WriterEvent =
 
 export interface WriterContext extends WriterInput {
   readonly queue: readonly Request[];
-  readonly writes: number;
   readonly value: JobRecord | null;
   readonly lost: boolean;
 }
@@ -100,7 +101,7 @@ export function writerMachine(changeOf: typeof changeRecord): AnyStateMachine {
   }).createMachine({
     id: "writer",
     options: { maxIterations: 50 },
-    context: ({ input }) => ({ ...input, queue: [], writes: 0, value: null, lost: false }),
+    context: ({ input }) => ({ ...input, queue: [], value: null, lost: false }),
     initial: "resting",
     on: { "change.requested": { actions: "enqueue" } },
     states: {
