@@ -73,6 +73,7 @@ const parallelism = z.record(text, positive);
 const stateLook: z.ZodType<StateLook> = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("list") }),
   z.object({ kind: z.literal("entries"), operator: text, state: text }),
+  z.object({ kind: z.literal("group"), operator: text, state: text, keyGroup: count }),
   z.object({
     kind: z.literal("key"),
     operator: text,
@@ -89,7 +90,10 @@ const liveSubtask: z.ZodType<LiveSubtask> = z.object({
   subtask: text,
   generation: count,
   states: z.array(z.object({ operator: text, state: text, rows: count.exactOptional() })).exactOptional(),
-  rows: z.array(z.object({ entry: bytes.exactOptional(), value: bytes })).exactOptional(),
+  rows: z
+    .array(z.object({ key: bytes.exactOptional(), entry: bytes.exactOptional(), value: bytes }))
+    .exactOptional(),
+  more: z.literal(true).exactOptional(),
 });
 
 const liveAnswer: z.ZodType<LiveAnswer> = z.object({ subtasks: z.array(liveSubtask) });

@@ -138,8 +138,9 @@ export interface KeyedBackend {
   /**
    * Each key that has a row in this table, or in any if none is named, once, key group by key group (KS7). The caller
    * may write and remove rows of a key that it was given.
+   * @param keyGroup only its keys are needed; a backend may give all all the same. Default: all groups
    */
-  keys(table?: string): Generator<Key, void, undefined>;
+  keys(table?: string, keyGroup?: number): Generator<Key, void, undefined>;
   /** Cancels what is open and lets everything go; nothing may be called afterwards. */
   close(): void;
 }

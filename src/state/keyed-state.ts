@@ -218,17 +218,48 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
    * records: what they have as their current key stays.
    */
   peek(name: string, key: Key): readonly LiveValue[] | undefined {
-    const state = this.states.find((one) => one.name === name && one.kind !== "table");
-    const group = keyGroupOf(key, this.maxParallelism);
+    const state = this.peekable(name, keyGroupOf(key, this.maxParallelism));
+    if (state === undefined) return undefined;
+    return this.beside(() => {
+      this.backend.setCurrentKey(key);
+      return valuesOf(state);
+    });
+  }
+
+  /**
+   * Likewise what all keys of a key group hold, key by key, as long as `take` answers true. undefined: as of `peek`.
+   */
+  peekGroup(
+    name: string,
+    keyGroup: number,
+    take: (key: Key, values: readonly LiveValue[]) => boolean,
+  ): true | undefined {
+    const state = this.peekable(name, keyGroup);
+    if (state === undefined) return undefined;
+    return this.beside(() => {
+      for (const key of this.backend.keys(name, keyGroup)) {
+        if (keyGroupOf(key, this.maxParallelism) !== keyGroup) continue;
+        this.backend.setCurrentKey(key);
+        if (!take(key, valuesOf(state))) break;
+      }
+      return true;
+    });
+  }
+
+  private peekable(name: string, keyGroup: number): OpenState | undefined {
     const { first, last } = this.keyGroups;
-    if (state === undefined || group < first || group > last) return undefined;
+    if (keyGroup < first || keyGroup > last) return undefined;
+    return this.states.find((one) => one.name === name && one.kind !== "table");
+  }
+
+  /** Does what makes other keys the current one. */
+  private beside<T>(look: () => T): T {
     const { backend } = this;
     const { currentKey, currentKeyGroup } = backend;
-    backend.setCurrentKey(key);
     try {
-      return valuesOf(state);
+      return look();
     } finally {
-      if (currentKeyGroup < first) backend.leaveCurrentKey();
+      if (currentKeyGroup < this.keyGroups.first) backend.leaveCurrentKey();
       else backend.setCurrentKey(currentKey);
     }
   }

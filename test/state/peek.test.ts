@@ -1,6 +1,7 @@
 /** A look at a key leaves the current key, and the lack of one, as it is. */
 import { expect, test } from "vitest";
 import { listState, mapState, valueState } from "../../src/index.ts";
+import { lookIntoState } from "../../src/runtime/worker/subtask/live-state.ts";
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { keyGroupOf, keyGroupRangeOf } from "../../src/state/key-groups.ts";
 import { KeyedState } from "../../src/state/keyed-state.ts";
@@ -63,4 +64,45 @@ test("where there was no key, there is none", () => {
   peeked(state, own);
   expect(() => handles.value.get()).toThrow();
   expect(() => handles.map.get("a")).toThrow();
+});
+
+test("a key group is read key by key, also in the middle of a function, and one of another subtask is not", () => {
+  const { state, handles } = open();
+  state.setCurrentKey(other);
+  handles.map.set("c", 3);
+  const inGroups = (name: string) => {
+    const found: unknown[] = [];
+    for (let group = range.first; group <= range.last; group++)
+      expect(
+        state.peekGroup(name, group, (key, values) => {
+          found.push([key, values]);
+          return true;
+        }),
+      ).toBe(true);
+    return found.sort();
+  };
+  const pair = [
+    { entry: "a", value: 1 },
+    { entry: "b", value: 2 },
+  ];
+  expect(inGroups("map")).toEqual(
+    [
+      [own, pair],
+      [other, [{ entry: "c", value: 3 }]],
+    ].sort(),
+  );
+  expect(inGroups("value")).toEqual([[own, [{ value: 7 }]]]);
+  expect(state.peekGroup("value", range.first - 1, () => true)).toBe(undefined);
+  expect(state.peekGroup("none", range.first, () => true)).toBe(undefined);
+  expect([state.currentKey, handles.map.get("c")]).toEqual([other, 3]);
+});
+
+test("a worker tells of a key group with more than a message holds that there is more, and tells none of it", () => {
+  const { state, handles } = open();
+  const states = { keyedStates: new Map([["op", state]]), operatorStates: new Map() };
+  const look = { kind: "group", operator: "op", state: "map", keyGroup: keyGroupOf(own, GROUPS) } as const;
+  expect(lookIntoState(states as never, look)?.rows).toHaveLength(2);
+  state.setCurrentKey(own);
+  for (let i = 0; i < 40_000; i++) handles.map.set(`entry ${i}`, i);
+  expect(lookIntoState(states as never, look)).toEqual({ more: true });
 });

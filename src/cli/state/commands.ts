@@ -15,7 +15,7 @@ import { type CatalogEntry, catalogOf, chosen, isKeyed, type KeyedEntry } from "
 import { headerOf } from "./header.ts";
 import { keyOf, lookalikes, neededKey, refuseKey } from "./key-argument.ts";
 import { countKeyed, keyedLines, linesOfKey, type StateLine, tablesOf, unkeyedLines } from "./lines.ts";
-import { getLive, listLive } from "./live.ts";
+import { dumpLive, getLive, listLive } from "./live.ts";
 import { loadCommand } from "./load/command.ts";
 import {
   describeFrom,
@@ -60,6 +60,7 @@ export function stateCommands(program: Command): void {
     .argument("<job>", "name of the job")
     .argument("[operator]", "id of the operator; all if it is left out")
     .argument("[state]", "name of the state; all of the operator if it is left out")
+    .option(LIVE, LIVE_IS)
     .addHelpText("after", outcomes("all of it is written"))
     .action(dump);
   loadCommand(state);
@@ -228,10 +229,18 @@ async function dump(
   job: string,
   operator: string | undefined,
   state: string | undefined,
-  flags: StateFlags,
+  flags: LiveFlags,
 ): Promise<void> {
   checkJobName(job);
   await withView(flags, async (view) => {
+    if (flags.live === true) {
+      checkLive(flags);
+      for await (const line of dumpLive(view, flags, job, operator, state)) {
+        if ("tidemark" in line) writeMessage(`state of ${describeFrom(job, line.from)}`);
+        if (!(await written(line))) return;
+      }
+      return;
+    }
     let hasBegun = false;
     const look = async (source: StateSource) => {
       const entries = chosen(catalogOf(source.plan, source.manifest), job, operator, state);
@@ -241,15 +250,18 @@ async function dump(
       tellLeftOut(source);
       for (const entry of entries) {
         const lines = isKeyed(entry) ? keyedLines(entry, optionsOf(source)) : unkeyedLines(entry);
-        for await (const line of lines) {
-          commandOutput.writeAsIs(textOf(line));
-          if (commandOutput.isBehind) await commandOutput.room();
-          if (commandOutput.isOver) return;
-        }
+        for await (const line of lines) if (!(await written(line))) return;
       }
     };
     await withSource(view, job, flags, look, () => !hasBegun);
   });
+}
+
+/** false: no one reads it any more. */
+async function written(line: unknown): Promise<boolean> {
+  commandOutput.writeAsIs(textOf(line));
+  if (commandOutput.isBehind) await commandOutput.room();
+  return !commandOutput.isOver;
 }
 
 /** Data of the user's: whatever looks like a command in it stays as it is. */

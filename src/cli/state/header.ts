@@ -44,6 +44,19 @@ export function headerOf({ job, from, plan, splits, manifest }: StateSource): Du
   return { tidemark: "state", format: FORMAT, job, from, plan, splits, finished, versions };
 }
 
+/** Of a running job: it tells no positions, and so no job begins from the lines behind it. */
+export function liveHeader(
+  job: string,
+  from: ReadFrom,
+  { plan, splits }: Pick<JobRecord, "plan" | "splits">,
+): DumpHeader {
+  const versions: Record<string, Record<string, string>> = {};
+  for (const { id, stateVersions = {} } of plan.vertices.flatMap(({ operators }) => operators))
+    for (const [state, { version }] of Object.entries(stateVersions))
+      if (version !== FIRST_VERSION) versions[id] = { ...versions[id], [state]: version };
+  return { tidemark: "state", format: FORMAT, job, from, plan, splits, finished: [], versions };
+}
+
 /** undefined: the line is no header. @throws Error saying what is wrong with it */
 export function parseHeader(line: unknown): LoadedHeader | undefined {
   if (typeof line !== "object" || line === null || !("tidemark" in line)) return undefined;
@@ -51,6 +64,10 @@ export function parseHeader(line: unknown): LoadedHeader | undefined {
   if (tidemark !== "state") throw new Error('the first line is no header of "tidemark state dump"');
   if (format !== FORMAT)
     throw new Error(`it has format ${JSON.stringify(format)}, and this version of Tidemark reads ${FORMAT}`);
+  if ((line as { readonly from?: { readonly kind?: unknown } }).from?.kind === "live")
+    throw new Error(
+      "it was dumped with --live, and tells no positions, timers or windows, and of each key group another moment: dump a checkpoint or a savepoint, or take the header away, so that a new job begins with these values",
+    );
   const problem = problemIn(schema, line);
   if (problem !== undefined) throw new Error(`its header cannot be read: ${problem}`);
   return line as unknown as LoadedHeader;

@@ -9,6 +9,7 @@ import type { ClusterView } from "../assembly.ts";
 import { type ClientFlags, clientOf, ofLeader } from "../commands/client.ts";
 import { readJob, recordsOf, unknownJob } from "../stored/retained.ts";
 import { type CatalogEntry, catalogOf, chosen, isKeyed, kindOf } from "./catalog.ts";
+import { type DumpHeader, liveHeader } from "./header.ts";
 import { neededKey, refuseKey } from "./key-argument.ts";
 import type { StateLine } from "./lines.ts";
 import type { ReadFrom } from "./state-source.ts";
@@ -89,7 +90,8 @@ export async function getLive(
   const wanted = neededKey(entry, key);
   const told = await ask(view, flags, job, { kind: "key", operator, state, key: wanted });
   const found = told.find(({ rows }) => rows !== undefined);
-  if (found?.rows === undefined) throw unanswered(job, plan, operator, wanted);
+  if (found?.rows === undefined)
+    throw unanswered(job, plan, operator, keyGroupOf(wanted, plan.maxParallelism), "key");
   const line = { operator, state, subtask: found.subtask, key: toJson(wanted) };
   const lines = found.rows.map(({ entry: name, value }) => ({
     ...line,
@@ -97,6 +99,63 @@ export async function getLive(
     value: toJson(decodeEntry(value)),
   }));
   return { from: fromOf([found]), lines };
+}
+
+/** The states that were asked for, of those that users have named. */
+export async function* dumpLive(
+  view: ClusterView,
+  flags: ClientFlags,
+  job: string,
+  operator: string | undefined,
+  state: string | undefined,
+): AsyncGenerator<DumpHeader | StateLine, void, undefined> {
+  const record = await readJob(await recordsOf(view, job), job);
+  const { plan } = record;
+  const entries = chosen(catalogOf(plan, { subtasks: [] }), job, operator, state).filter(isUsers);
+  const first = await ask(view, flags, job, { kind: "list" });
+  const generations = new Map(first.map(({ subtask, generation }) => [subtask, generation]));
+  /** What is told by another generation may be older than what was told before it. */
+  const asked = async (look: StateLook) => {
+    const told = await ask(view, flags, job, look);
+    for (const { subtask, generation } of told)
+      if (generations.get(subtask) !== generation)
+        throw new EnvironmentError(
+          `job ${job} has begun a new generation while its state was read: what was written before is not of the same run; run the command again`,
+        );
+    return told;
+  };
+  yield liveHeader(job, fromOf(first), record);
+  for (const entry of entries)
+    if (!isKeyed(entry)) {
+      const { operator, state } = entry;
+      for (const one of await asked({ kind: "entries", operator, state })) yield* entryLines(entry, one);
+    } else
+      for (let keyGroup = 0; keyGroup < plan.maxParallelism; keyGroup++)
+        yield* await groupLines(asked, job, plan, entry, keyGroup);
+}
+
+const isUsers = ({ kind }: CatalogEntry): boolean =>
+  !["table", "timers", "positions", "event time", "own"].includes(kind);
+
+async function groupLines(
+  asked: (look: StateLook) => Promise<readonly LiveSubtask[]>,
+  job: string,
+  plan: GraphPlan,
+  { operator, state }: CatalogEntry,
+  keyGroup: number,
+): Promise<StateLine[]> {
+  const told = await asked({ kind: "group", operator, state, keyGroup });
+  if (told.some(({ more }) => more))
+    throw new RequestRefusedError(
+      `state "${state}" of operator ${operator} has more in key group ${keyGroup} than an answer holds: leave out --live, which reads the latest checkpoint, or take a savepoint and read that`,
+    );
+  const found = told.find(({ rows }) => rows !== undefined);
+  if (found?.rows === undefined) throw unanswered(job, plan, operator, keyGroup, `key group ${keyGroup}`);
+  return found.rows.map(({ key, entry, value }) => ({
+    ...{ operator, state, key: toJson(decodeEntry(key!)) },
+    ...(entry !== undefined && { entry: toJson(decodeEntry(entry)) }),
+    value: toJson(decodeEntry(value)),
+  }));
 }
 
 function entryLines(
@@ -112,11 +171,18 @@ function entryLines(
   });
 }
 
-function unanswered(job: string, { vertices, maxParallelism }: GraphPlan, operator: string, key: Key): Error {
+/** @param what the subtask has: "key" */
+function unanswered(
+  job: string,
+  { vertices, maxParallelism }: GraphPlan,
+  operator: string,
+  keyGroup: number,
+  what: string,
+): Error {
   const { id, parallelism } = vertices.find(({ operators }) => operators.some((one) => one.id === operator))!;
-  const owner = `${id}/${ownerOf(keyGroupOf(key, maxParallelism), parallelism, maxParallelism)}`;
+  const owner = `${id}/${ownerOf(keyGroup, parallelism, maxParallelism)}`;
   return new EnvironmentError(
-    `subtask ${owner} of job ${job}, which has the key, does not run, or its worker does not answer: "tidemark status ${job}" tells; without --live the latest checkpoint is read`,
+    `subtask ${owner} of job ${job}, which has the ${what}, does not run, or its worker does not answer: "tidemark status ${job}" tells; without --live the latest checkpoint is read`,
   );
 }
 

@@ -2,10 +2,14 @@
 import type { SubtaskName } from "../../../machines/protocol.ts";
 import type { Key } from "../../state/descriptor.ts";
 
-/** How many rows each state has, what one key holds in one of them, or the entries of one that belongs to no key. */
+/**
+ * How many rows each state has, what one key or all keys of a key group hold in one of them, or the entries of one that
+ * belongs to no key.
+ */
 export type StateLook =
   | { readonly kind: "list" }
   | { readonly kind: "key"; readonly operator: string; readonly state: string; readonly key: Key }
+  | { readonly kind: "group"; readonly operator: string; readonly state: string; readonly keyGroup: number }
   | { readonly kind: "entries"; readonly operator: string; readonly state: string };
 
 /** A state of one subtask. */
@@ -18,6 +22,8 @@ export interface LiveState {
 
 /** A row of the key that was asked for: as `encodeEntry` of state/snapshot/codec.ts makes them. */
 export interface LiveRow {
+  /** Where more than one key was asked for. */
+  readonly key?: Uint8Array;
   /** The key of an entry, in a map. */
   readonly entry?: Uint8Array;
   readonly value: Uint8Array;
@@ -29,8 +35,10 @@ export interface LiveSubtask {
   readonly generation: number;
   /** To "list". */
   readonly states?: readonly LiveState[];
-  /** To "key", of the subtask that has the key; to "entries", of each. */
+  /** To "key" and "group", of the subtask that has the key or the group; to "entries", of each. */
   readonly rows?: readonly LiveRow[];
+  /** There are more rows than an answer holds. */
+  readonly more?: true;
 }
 
 /** The answer of one worker. */

@@ -159,9 +159,12 @@ export class HeapBackend implements KeyedBackend {
   }
 
   /** The keys of a group are listed when it is reached. */
-  *keys(name?: string): Generator<Key, void, undefined> {
+  *keys(name?: string, keyGroup?: number): Generator<Key, void, undefined> {
     const tables = name === undefined ? this.tables : this.tables.filter((table) => table.name === name);
-    for (let group = 0; group < this.groupCount; group++) {
+    const { first } = this.options.keyGroups;
+    const from = keyGroup === undefined ? 0 : keyGroup - first;
+    const to = keyGroup === undefined ? this.groupCount : from + 1;
+    for (let group = from; group < to; group++) {
       const keys = new Set<Key>();
       for (const table of tables) table.addKeys(group, keys);
       yield* keys;

@@ -113,6 +113,43 @@ test("a key is read where no checkpoint has it yet, in each kind of state, and w
     value: [expect.any(String), { $number: "-0" }],
   });
 
+  const dumped = await asks("state", "dump", "words", "--live");
+  expect(dumped).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(/^tidemark: state of job words, live/),
+  });
+  const [header, ...lines] = dumped.stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Line);
+  expect(header).toMatchObject({ tidemark: "state", job: "words", from: { kind: "live" } });
+  const linesOf = (state: string) =>
+    lines
+      .filter((line) => line.state === state)
+      .map(({ key, entry, value }) => JSON.stringify([key, entry, value]))
+      .sort();
+  const wanted = (...values: unknown[]) => values.map((value) => JSON.stringify(value)).sort();
+  expect(linesOf("count")).toEqual(wanted(["hello", null, 40], ["world", null, 1]));
+  expect(linesOf("both")).toEqual(
+    wanted(["hello", "a", 40], ["hello", "b", 40], ["world", "a", 1], ["world", "b", 1]),
+  );
+  expect(linesOf("all")).toHaveLength(2);
+  expect(lines.filter(({ state }) => state === "kept")).toHaveLength(41);
+  expect(lines.filter(({ state }) => state === "processing timers")).toEqual([]);
+  const one = await asks("state", "dump", "words", "count", "count", "--live");
+  expect(one.stdout.trimEnd().split("\n")).toHaveLength(3);
+  workspace.write("live.ndjson", dumped.stdout);
+  const loaded = await asks(
+    "state",
+    "load",
+    "words.mjs",
+    "--from",
+    "live.ndjson",
+    "--to",
+    workspace.path("s"),
+  );
+  expect(loaded).toMatchObject({ code: 2, stderr: expect.stringContaining("it was dumped with --live") });
+
   const get = ["state", "get", "words", "count"];
   const refusals: readonly (readonly [command: readonly string[], code: number, words: string])[] = [
     [[...get, "count", "nobody", "--live"], 4, "has nothing for this key (of job words, live"],
@@ -125,6 +162,12 @@ test("a key is read where no checkpoint has it yet, in each kind of state, and w
     ],
     [[...get, "count", "--live"], 4, "belongs to keys: name one"],
     [[...get, "count", "hello", "--live", "--checkpoint", "1"], 2, "--live and --checkpoint name two places"],
+    [["state", "dump", "words", "--live", "--savepoint", "s"], 2, "--live and --savepoint name two places"],
+    [
+      ["state", "dump", "words", "count", "cuont", "--live"],
+      4,
+      'has no state "cuont"; did you mean "count"?',
+    ],
     [["state", "ls", "none", "--live"], 4, "there is no job none"],
   ];
   for (const [command, code, words] of refusals) {

@@ -267,7 +267,7 @@ export function describeStateContract(name: string, open: OpenBackendUnderTest):
     });
 
     it("tells the current key, and its key group among those of the job", () => {
-      const { backend, close } = opened(MAX_PARALLELISM, 1, 3);
+      const { backend, a, close } = opened(MAX_PARALLELISM, 1, 3);
       const { first, last } = keyGroupRangeOf(1, 3, MAX_PARALLELISM);
       const keys: Key[] = Array.from({ length: 60 }, (_, i) => (i % 2 === 0 ? i : `key ${i}`));
       const own = keys.filter((key) => {
@@ -281,7 +281,15 @@ export function describeStateContract(name: string, open: OpenBackendUnderTest):
           key,
           keyGroupOf(key, MAX_PARALLELISM),
         ]);
+        a.write(1);
       }
+      const groups = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+      // A backend may give more than those of the group.
+      const given = groups.flatMap((group) =>
+        [...backend.keys("a", group)].filter((key) => keyGroupOf(key, MAX_PARALLELISM) === group),
+      );
+      expect(given).toEqual([...backend.keys("a")]);
+      expect(new Set(given)).toEqual(new Set(own));
       close();
     });
 
