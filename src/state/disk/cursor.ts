@@ -10,7 +10,8 @@ import type { Key } from "../descriptor.ts";
 import type { Removals } from "../heap/removals.ts";
 import { type ChunkGroup, encodeChunk } from "../snapshot/chunk.ts";
 import type { ColumnEncoder } from "../snapshot/columns.ts";
-import { KeptRows, type KeptRowsPlace } from "./kept-rows.ts";
+import type { DepotPlace } from "./depot-place.ts";
+import { KeptRows } from "./kept-rows.ts";
 import type { Row } from "./row.ts";
 import { ORDER_END } from "./row-order.ts";
 import type { Shelf } from "./shelf.ts";
@@ -33,7 +34,7 @@ export interface DiskCursorOptions {
   /** The removals of each group, of which the cut has the first so many. */
   readonly removals: readonly { readonly removals: Removals; readonly count: number }[];
   readonly columns: ColumnEncoder;
-  readonly kept: KeptRowsPlace;
+  readonly place: DepotPlace;
   /** The shelves that a group has now. */
   readonly shelvesOf: (group: number) => readonly Shelf[];
   /** The cursor does not need a shelf any more that it was told of by `keepShelf`. */
@@ -89,7 +90,7 @@ export class DiskCursor implements SnapshotCursor {
   constructor(options: DiskCursorOptions) {
     this.options = options;
     this.base = options.base;
-    this.kept = new KeptRows(options.kept);
+    this.kept = new KeptRows(options.place);
   }
 
   /** The row is about to change. */

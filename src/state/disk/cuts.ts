@@ -41,14 +41,14 @@ export class Cuts {
 
   /** @param base the cut since which changes are asked for; if they are not known, all rows are given */
   open(
-    options: Omit<DiskCursorOptions, "base" | "removals" | "kept" | "closed">,
+    options: Omit<DiskCursorOptions, "base" | "removals" | "place" | "closed">,
     base: number | undefined,
     closed: (cursor: DiskCursor) => void,
   ): DiskCursor {
     const isRead = this.cursors.some((one) => one.base !== undefined);
     const cursor = new DiskCursor({
       ...options,
-      kept: this.depot.keptRows,
+      place: this.depot.place,
       base: this.history.baseFor(base, options.cut, isRead),
       removals: this.removed.map(({ removals }) => ({ removals, count: removals.count })),
       closed: (one) => {

@@ -1,11 +1,12 @@
 /**
  * What all tables of one disk backend share: its store, with the memory for what is written, and its part of the cache.
  *
- * Owns: numbers of shelves and orders, writing rows, and removing what dropped shelves have left in the store. Does not
- * own: which rows leave memory (row-cache.ts).
+ * Owns: the numbers of what lies there, writing rows, and removing what dropped shelves have left in the store. Does
+ * not own: which rows leave memory (row-cache.ts).
  */
 import { ABSENT } from "../contract.ts";
-import type { KeptRowsPlace } from "./kept-rows.ts";
+import type { DepotPlace } from "./depot-place.ts";
+import { StoredNames } from "./names/stored-names.ts";
 import { OrderRows } from "./order/order-rows.ts";
 import { PagedOrder } from "./order/paged-order.ts";
 import type { Row } from "./row.ts";
@@ -23,13 +24,13 @@ type ShelfPlace = Omit<ConstructorParameters<typeof Shelf>[0], "number">;
 
 export class Depot {
   readonly cache: RowCache;
-  /** Where cursors keep rows that have changed. */
-  readonly keptRows: KeptRowsPlace;
+  readonly place: DepotPlace;
   private readonly store: RowStore;
   private readonly keys = new RowKeyWriter();
   private readonly values = new RowValueWriter();
   private readonly shelves = new Set<Shelf>();
-  private readonly orders: PagedOrder[] = [];
+  /** What lies in the store beside rows, and has its part of the cache. */
+  private readonly others: { close(): void }[] = [];
   private nextNumber = 0;
   /** The numbers of which the store has rows that are needed no more: dropped shelves, what cursors kept. */
   private readonly dropped: number[] = [];
@@ -37,7 +38,7 @@ export class Depot {
   constructor(store: RowStore, cache: RowCache) {
     this.store = store;
     this.cache = cache;
-    this.keptRows = {
+    this.place = {
       store,
       cache,
       keys: this.keys,
@@ -56,8 +57,14 @@ export class Depot {
 
   openOrder(): PagedOrder {
     const order = new PagedOrder(new OrderRows(this.store, this.keys, this.nextNumber++), this.cache);
-    this.orders.push(order);
+    this.others.push(order);
     return order;
+  }
+
+  openNames(): StoredNames {
+    const names = new StoredNames(this.place);
+    this.others.push(names);
+    return names;
   }
 
   /** The rows of the shelf are needed no more. */
@@ -95,8 +102,8 @@ export class Depot {
   close(): void {
     for (const shelf of this.shelves) this.cache.leave(shelf);
     this.shelves.clear();
-    for (const order of this.orders) order.close();
-    this.orders.length = 0;
+    for (const other of this.others) other.close();
+    this.others.length = 0;
     this.store.close();
   }
 

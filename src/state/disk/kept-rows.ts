@@ -8,12 +8,10 @@
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
+import type { DepotPlace } from "./depot-place.ts";
 import type { Row } from "./row.ts";
-import type { RowCache } from "./row-cache.ts";
 import type { Shelf } from "./shelf.ts";
-import type { RowKeyWriter } from "./store/row-key.ts";
-import type { RowStore } from "./store/row-store.ts";
-import { lookClosely, namesOf, type RowValueWriter, valueIn } from "./store/row-value.ts";
+import { lookClosely, namesOf, valueIn } from "./store/row-value.ts";
 
 /** A transaction is worth so many. */
 const WRITTEN_MIN = 128;
@@ -35,28 +33,16 @@ interface Kept {
   from: Uint8Array | undefined;
 }
 
-/** What belongs to the backend. */
-export interface KeptRowsPlace {
-  readonly store: RowStore;
-  readonly keys: RowKeyWriter;
-  readonly values: RowValueWriter;
-  readonly cache: RowCache;
-  /** Answers a number that no shelf has. */
-  readonly openNumber: () => number;
-  /** What the store has under that number is of no use any more. */
-  readonly discardNumber: (number: number) => void;
-}
-
 export type TakeKept = (key: Key, namespace: Namespace, value: unknown, isPlain: boolean) => void;
 
 export class KeptRows {
-  private readonly place: KeptRowsPlace;
+  private readonly place: DepotPlace;
   private readonly byShelf = new Map<Shelf, Kept>();
   private inMemory = 0;
   /** Theirs in the store; undefined: nothing was written. */
   private number: number | undefined = undefined;
 
-  constructor(place: KeptRowsPlace) {
+  constructor(place: DepotPlace) {
     this.place = place;
   }
 

@@ -24,7 +24,6 @@ import type { Key } from "../descriptor.ts";
 import { freeze } from "../frozen.ts";
 import type { BackendTable, TableSurroundings } from "../heap/backend.ts";
 import { type CurrentKey, invariantOpened, usedWithoutKey } from "../heap/current-key.ts";
-import { NamespaceIndex } from "../heap/namespace-index.ts";
 import { hashOfRow, withNamespace } from "../heap/row-hash.ts";
 import { hashOf } from "../key-groups.ts";
 import { ChunkRestorer } from "../snapshot/chunk-restorer.ts";
@@ -32,6 +31,7 @@ import { ColumnEncoder } from "../snapshot/columns.ts";
 import { ownKey, ownString } from "../snapshot/own-key.ts";
 import { Cuts } from "./cuts.ts";
 import type { Depot } from "./depot.ts";
+import type { StoredNames } from "./names/stored-names.ts";
 import { Row } from "./row.ts";
 import type { CachedTable } from "./row-cache.ts";
 import { ORDER_END, orderOf } from "./row-order.ts";
@@ -54,7 +54,7 @@ export class DiskTable implements BackendTable, CachedTable {
   private readonly depot: Depot;
   private readonly current: CurrentKey;
   private readonly columns = new ColumnEncoder();
-  private readonly index: NamespaceIndex | undefined;
+  private readonly index: StoredNames | undefined;
   private readonly shelves: Shelves;
   private readonly groups: number;
   private readonly firstGroup: number;
@@ -80,7 +80,7 @@ export class DiskTable implements BackendTable, CachedTable {
     this.groups = keyGroups.last - keyGroups.first + 1;
     this.shelves = new Shelves(this.groups, namespacesApart);
     this.rack = this.shelves.of(undefined);
-    this.index = listsNamespaces ? new NamespaceIndex() : undefined;
+    this.index = listsNamespaces ? depot.openNames() : undefined;
     this.cuts = new Cuts({ groups: this.groups, keepsChanges, rowCount: () => this.rowCount }, depot);
   }
 
@@ -258,18 +258,19 @@ export class DiskTable implements BackendTable, CachedTable {
     const { group, key, hash } = this.current;
     if (this.rack.live === 0) this.rack = this.shelves.forNew(this.namespace);
     const order = orderOf(this.rowNamespace === undefined ? hash : withNamespace(hash, this.namespaceHash));
-    this.held = this.addNew(this.shelfFor(this.rack, group), order, key, this.rowNamespace, value);
+    this.addNew(this.shelfFor(this.rack, group), order, key, this.rowNamespace, value);
     this.rack.live++;
-    this.depot.cache.added(this.held);
   }
 
-  /** The shelf's row of this name is new. */
+  /** The shelf's row of this name is new. It is in hand, so that it stays in memory when others leave it. */
   private addNew(shelf: Shelf, order: number, key: Key, namespace: Namespace, value: unknown): Row {
     const keptNamespace = typeof namespace === "string" ? ownString(namespace) : namespace;
     const row = new Row(order, ownKey(key), keptNamespace, value, this.cut, false);
     shelf.add(row);
     shelf.live++;
     shelf.changedAt = this.cut;
+    this.held = row;
+    this.depot.cache.added(row);
     this.index?.add(row.key, row.namespace);
     return row;
   }
@@ -331,8 +332,9 @@ export class DiskTable implements BackendTable, CachedTable {
       }
       shelf!.live--;
       rack.live--;
-      this.index?.remove(row.key, row.namespace);
       this.removeRow(shelf!, row);
+      // Others may leave memory for it, and the row is done.
+      this.index?.remove(row.key, row.namespace);
     } else if (value !== ABSENT) {
       this.restoreNew(group, given, row, { order, key, namespace, value });
     }
@@ -365,9 +367,7 @@ export class DiskTable implements BackendTable, CachedTable {
     const shelf = this.shelfFor(rack, group);
     rack.live++;
     if (gone === undefined) {
-      const row = this.addNew(shelf, order, key, namespace, value);
-      row.isPlain = true;
-      this.depot.cache.added(row);
+      this.addNew(shelf, order, key, namespace, value).isPlain = true;
     } else {
       shelf.live++;
       gone.value = value;
@@ -436,7 +436,7 @@ export class DiskTable implements BackendTable, CachedTable {
     return value;
   }
 
-  private listing(): NamespaceIndex {
+  private listing(): StoredNames {
     invariantOpened(this.index !== undefined, this.surroundings, "to list namespaces");
     return this.index;
   }

@@ -17,7 +17,7 @@ const REMEMBERED_MIN = 64;
 const NONE: readonly Namespace[] = [];
 
 /** The namespaces of one key. */
-class NamespaceList {
+export class NamespaceList {
   count = 0;
   /** In order; a new array for each change, because it is handed out. */
   private sorted: readonly Namespace[] = NONE;

@@ -46,12 +46,12 @@ test("in the heap, twice as much as it may have ends the process", () => {
   expect(stdout).toBe("");
 });
 
-describe.each(["timers", "sessions"])("%s", (what) => {
+describe.each(["timers", "sessions", "maps"])("%s", (what) => {
   /** The keys of so many are more than fits into the heap. */
   const MEGABYTES = 8;
   const due = (kind: string, megabytes: number) => run("large-order", kind, what, directory, `${megabytes}`);
 
-  test("fire all in order, and are ten times as many as fit into the heap", () => {
+  test("are ten times as many as fit into the heap, and fire in order, or list their entries", () => {
     const { status, stdout, stderr } = due("disk", MEGABYTES * 10);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     const { count, fired, wrong } = JSON.parse(stdout);

@@ -1,14 +1,14 @@
 /**
- * Has timers, or sessions, whose keys alone are so many megabytes, and lets all of them fire. Run with a heap that is
- * far smaller; says on stdout what it has found.
+ * Has timers, or sessions, whose keys alone are so many megabytes, and lets all of them fire; or maps, and lists their
+ * entries. Run with a heap that is far smaller; says on stdout what it has found.
  *
- *     node --max-old-space-size=32 large-order.js heap|disk timers|sessions DIRECTORY MEGABYTES
+ *     node --max-old-space-size=32 large-order.js heap|disk timers|sessions|maps DIRECTORY MEGABYTES
  */
 import { systemClock } from "../../../../src/clock.ts";
 import { sessionWindows } from "../../../../src/index.ts";
 import { openDiskBackends } from "../../../../src/lmdb/disk-backends.ts";
 import { heapBackends } from "../../../../src/state/backends.ts";
-import { stateTable } from "../../../../src/state/descriptor.ts";
+import { mapState, stateTable } from "../../../../src/state/descriptor.ts";
 import { KeyedState } from "../../../../src/state/keyed-state.ts";
 import { Rearming } from "../../../../src/state/timers/rearming.ts";
 import { TimerSet } from "../../../../src/state/timers/timer-set.ts";
@@ -47,6 +47,20 @@ if (what === "timers") {
   }
   const slices = timers.fire(count, (_, time) => fired(time));
   while (slices?.step());
+  state.close();
+} else if (what === "maps") {
+  const state = new KeyedState(openBackend, { ...options, descriptors: { map: mapState<string, number>() } });
+  const { map } = state.handles;
+  for (let i = 0; i < count; i++) {
+    state.setCurrentKey(keyOf(i));
+    map.set("one", i);
+    map.set(`${i % 10}`, -i);
+  }
+  for (let i = 0; i < count; i++) {
+    state.setCurrentKey(keyOf(i));
+    found.fired++;
+    if (String([...map.entries()]) !== `${i % 10},${-i},one,${i}`) found.wrong++;
+  }
   state.close();
 } else {
   const chain: WindowChain = new WindowChain(
