@@ -4,7 +4,7 @@
  *
  * - incrementalBytesRatio: what a checkpoint has stored, to what one of a job without incremental checkpoints has.
  * - incrementalUploadRatio: the same of the time from the cut to the stored snapshot. The fixed cost is left out: it is
- *   what a checkpoint of 1000 keys takes.
+ *   what a checkpoint of 3000 keys takes, the smallest that makes an object.
  *
  * The checkpoints are the coordinator's, the longest of its subtasks counts; medians of those that no base was made at.
  * The storage is the object store of a nats-server on this machine.
@@ -25,7 +25,7 @@ export const incrementalFigures: readonly Figure[] = [BYTES, UPLOAD, UPLOAD_MS, 
 
 const KEYS = 1_000_000;
 const CHANGING = KEYS / 100;
-const KEYS_FEW = 1000;
+const KEYS_FEW = 3000;
 const RATE = 100_000;
 const INTERVAL_MS = 1000;
 const CHECKPOINTS = 12;

@@ -37,7 +37,7 @@ export const MUTATIONS_OF_STATE: readonly Mutation[] = [
   {
     name: "changes are told since a cut that came later",
     file: "src/state/heap/blocks/block.ts",
-    find: "if ((changed < 0 ? ~changed : changed) >= since)",
-    replace: "if ((changed < 0 ? ~changed : changed) > since)",
+    find: "if (words[word + 1]! >> 1 >= since)",
+    replace: "if (words[word + 1]! >> 1 > since)",
   },
 ];

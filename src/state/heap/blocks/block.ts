@@ -24,8 +24,8 @@ export const PLACES_MIN = 4;
 const BITS_BELOW = 10;
 /** The hash at a place without a row. */
 const NOTHING = 0;
-/** 32 places have one mark. */
-const MARK_SHIFT = 5;
+/** 16 places have one mark. */
+const MARK_SHIFT = 4;
 /** Smaller blocks have no marks, and larger ones an even number of them, as their words may be read as 64 bits. */
 const MARKED_PLACES_MIN = 1 << 8;
 
@@ -73,9 +73,9 @@ export class Block implements BlockHome {
   /** How many words each row has (layout.ts). */
   private stride: number;
   /**
-   * The first of a row is its hash; NOTHING: there is none. The second is the number of the cut since which it has been
-   * changed, or the complement of that, if there was no row before. Behind all rows a larger block has marks: for
-   * each 32 places the number of the latest cut since which one of them may have been changed.
+   * The first of a row is its hash; NOTHING: there is none. The second is its stamp: twice the number of the cut since
+   * which it has been changed, and one more if there was no row before. Behind all rows a larger block has marks: for
+   * each 16 places the number of the latest cut since which one of them may have been changed.
    */
   private words: Int32Array;
   /** The hash of each row tells its key, in the fixed namespace: where the hashes are equal, the rows are the same. */
@@ -163,8 +163,7 @@ export class Block implements BlockHome {
       const end = Math.min(place, places) * stride;
       for (let word = from * stride; word < end; word += stride) {
         if (words[word] === NOTHING) continue;
-        const changed = words[word + 1]!;
-        if ((changed < 0 ? ~changed : changed) >= since) return word / stride;
+        if (words[word + 1]! >> 1 >= since) return word / stride;
       }
     }
     return places;
@@ -172,7 +171,7 @@ export class Block implements BlockHome {
 
   /** No cut has seen the row: it was born since the block's. */
   isUnseen(at: number): boolean {
-    return this.words[at * this.stride + 1] === ~this.cut;
+    return this.words[at * this.stride + 1] === stampOfNew(this.cut);
   }
 
   namespaceAt(at: number): Namespace {
@@ -203,7 +202,7 @@ export class Block implements BlockHome {
   add(hash: number, key: Key, namespace: Namespace): number {
     const at = this.freePlaceFor(hash);
     this.words[at * this.stride] = hash;
-    this.words[at * this.stride + 1] = ~this.cut;
+    this.words[at * this.stride + 1] = stampOfNew(this.cut);
     this.mark(at);
     this.keys[at] = key;
     if (this.hasOwnHashes && (namespace !== undefined || !isOwnHash(key, hash))) this.hasOwnHashes = false;
@@ -291,9 +290,8 @@ export class Block implements BlockHome {
   private noteChange(at: number): void {
     const { words, cut } = this;
     const place = at * this.stride + 1;
-    const changed = words[place]!;
-    if (changed === cut || changed === ~cut) return;
-    words[place] = cut;
+    if (words[place]! >> 1 === cut) return;
+    words[place] = cut << 1;
     this.mark(at);
   }
 
@@ -425,6 +423,11 @@ export const NO_ROWS = new Block(
 /** At most four of five places are taken. */
 export function hasRoomFor(rows: number, places: number): boolean {
   return rows * 5 <= places * 4;
+}
+
+/** The stamp of a row that was not there before the cut. */
+function stampOfNew(cut: number): number {
+  return (cut << 1) | 1;
 }
 
 /** How many words a block has: those of its places, and its marks. */
