@@ -74,7 +74,7 @@ export function resolveJobConfig(
   const config: JobConfig = {
     parallelism: settings.get("parallelism") ?? settings.get("scaling.min"),
     ...scalingOf(settings),
-    maxParallelism: settings.get("maxParallelism"),
+    maxParallelism: keyGroupsOf(settings),
     fixesMaxParallelism: settings.isSet("maxParallelism"),
     operators: settings.get("operatorParallelism"),
     checkpointing,
@@ -118,6 +118,25 @@ function layersOf(options: JobOptions, { file, environment, flags }: ConfigOverr
     layerOf(environmentEntries(environment ?? {})),
     layerOf(flagEntries(flags ?? {})),
   ];
+}
+
+const KEY_GROUPS_MAX = 32_768;
+
+/**
+ * The number of key groups. Where none is said, it leaves room to grow, and follows from the most subtasks that options
+ * ask for (Flink's KeyGroupRangeAssignment.computeDefaultMaxParallelism, there of each operator).
+ */
+function keyGroupsOf(settings: Settings): number {
+  const standard = settings.get("maxParallelism");
+  if (settings.isSet("maxParallelism")) return standard;
+  const fixed = settings.get("parallelism");
+  const most = Math.max(
+    fixed ?? Math.max(settings.get("scaling.min"), settings.get("scaling.max") ?? 1),
+    ...Object.values(settings.get("operatorParallelism")),
+  );
+  const roomy = 2 ** Math.ceil(Math.log2(most + Math.floor(most / 2)));
+  const keyGroups = Math.min(Math.max(roomy, standard), KEY_GROUPS_MAX);
+  return settings.adjust("maxParallelism", keyGroups, `it leaves room above ${most} subtasks`);
 }
 
 function scalingOf(settings: Settings): Pick<JobConfig, "scaling"> {

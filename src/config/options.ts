@@ -38,7 +38,10 @@ export interface JobOptions {
   readonly parallelism?: number | "auto" | undefined;
   /** Bounds of `parallelism: "auto"`. */
   readonly scaling?: ScalingOptions | undefined;
-  /** Number of key groups; fixed for the life of the job's state. Default 128, limit 1 to 32768. */
+  /**
+   * Number of key groups; fixed for the life of the job's state. Default 128; where options ask for more than 85
+   * subtasks, the power of two that is at least one and a half times as many. Limit 1 to 32768.
+   */
   readonly maxParallelism?: number | undefined;
   /**
    * Subtasks of single operators by their ids, whatever their own code says: `{ count: 3 }`, in a file or as a flag

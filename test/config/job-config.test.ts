@@ -244,7 +244,7 @@ describe("limits", () => {
     ],
     [{ scaling: { target: 2 } }, "scaling.target", "must be a number from 0.1 to 1, got 2"],
     [
-      { parallelism: 200 },
+      { parallelism: 200, maxParallelism: 128 },
       "parallelism",
       "200 subtasks, but maxParallelism is 128; a keyed operator needs at least one key group for each subtask",
     ],
@@ -450,5 +450,36 @@ describe("types", () => {
 
   test("the options that may be written are the options that are checked", () => {
     expectTypeOf<WrittenKeys>().toEqualTypeOf<OptionKey>();
+  });
+});
+
+describe("the number of key groups that no one has said", () => {
+  test.each<[keyGroups: number, options: JobOptions]>([
+    [128, {}],
+    [128, { parallelism: 85 }],
+    [256, { parallelism: 86 }],
+    [256, { parallelism: 171 }],
+    [512, { parallelism: 172 }],
+    [32_768, { parallelism: 32_768 }],
+    [1_024, { parallelism: 2, operatorParallelism: { count: 500 } }],
+    [256, { parallelism: "auto", scaling: { max: 100 } }],
+    [128, { parallelism: "auto" }],
+  ])("is %d, as Flink derives it: %j", (keyGroups, options) => {
+    const { config, warnings } = resolve(options);
+    expect(config).toMatchObject({ maxParallelism: keyGroups, fixesMaxParallelism: false });
+    expect(warnings).toEqual([]);
+  });
+
+  test("is shown with its reason, and what was said is not changed", () => {
+    const shown = (options: JobOptions) =>
+      resolve(options).options.find(({ key }) => key === "maxParallelism");
+    expect(shown({ parallelism: 86 })).toMatchObject({
+      value: 256,
+      because: "it leaves room above 86 subtasks",
+    });
+    expect(shown({ parallelism: 1, maxParallelism: 7 })).toMatchObject({
+      value: 7,
+      origin: { layer: "job code" },
+    });
   });
 });

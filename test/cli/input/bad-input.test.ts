@@ -146,7 +146,7 @@ const cases: readonly BadCommand[] = [
   },
   {
     title: "more subtasks than key groups",
-    args: () => ["run", "good.mjs", "-p", "200"],
+    args: () => ["run", "good.mjs", "-p", "200", "-c", "maxParallelism=128"],
     code: USAGE,
     says: ["parallelism (from the command line)", "maxParallelism is 128"],
   },
