@@ -179,8 +179,8 @@ export interface SnapshotCursor {
   /** The cut since which what it gives has changed; undefined: it gives all rows. */
   readonly base: number | undefined;
   /**
-   * Looks for the next row to be given, well under a millisecond of work. true: it has found none yet, and is to be
-   * called again. Where `next` is called without it, `next` takes as long as the search does.
+   * Looks for rows to be given, well under a millisecond of work. true: they are not enough for `next` yet, and it is
+   * to be called again. Where `next` is called without it, `next` takes as long as the search does.
    */
   seek(): boolean;
   /**

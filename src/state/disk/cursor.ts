@@ -22,6 +22,7 @@ const CHUNK_BYTES = 32_768;
 const CHUNK_ENTRIES_MIN = 16;
 const CHUNK_ENTRIES_FIRST = 256;
 const CHUNK_ENTRIES_MAX = 512;
+const LOOKED_AT_MIN = 128;
 
 export interface DiskCursorOptions {
   readonly operator: string;
@@ -107,15 +108,15 @@ export class DiskCursor implements SnapshotCursor {
   }
 
   seek(): boolean {
-    if (!this.open || this.base === undefined || this.collected.keys.length > 0 || this.isAtEnd) return false;
+    if (!this.open || this.base === undefined || this.isFull) return false;
     this.step();
-    return this.collected.keys.length === 0 && !this.isAtEnd;
+    return !this.isFull;
   }
 
   next(): EncodedChunk | undefined {
     if (!this.open) return undefined;
     const { collected } = this;
-    while (!this.isAtEnd && collected.keys.length < this.entriesMax) {
+    while (!this.isFull) {
       if (!this.step() && collected.keys.length > 0) break;
     }
     if (collected.keys.length === 0) {
@@ -137,6 +138,11 @@ export class DiskCursor implements SnapshotCursor {
 
   private get isAtEnd(): boolean {
     return this.group >= this.options.groups;
+  }
+
+  /** There is a chunk, or nothing more. */
+  private get isFull(): boolean {
+    return this.isAtEnd || this.collected.keys.length >= this.entriesMax;
   }
 
   private close(): void {
@@ -233,7 +239,9 @@ export class DiskCursor implements SnapshotCursor {
       this.order = ORDER_END;
       return;
     }
-    const wanted = Math.max(CHUNK_ENTRIES_MIN, this.entriesMax - collected.keys.length);
+    // Of a cut with a base, most of them may be older.
+    const least = this.base === undefined ? CHUNK_ENTRIES_MIN : LOOKED_AT_MIN;
+    const wanted = Math.max(least, this.entriesMax - collected.keys.length);
     const to = shelf.endOfPart(this.order, wanted);
     for (const row of shelf.cachedIn(this.order, to)) {
       if (!this.isOfCut(row.changed) || row.value === ABSENT) continue;

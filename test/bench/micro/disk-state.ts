@@ -1,6 +1,7 @@
 /**
  * State on disk beside the heap: what a read-modify-write of a `{count, sum}` costs, by processor time, with the keys
- * in random order, and the longest step of a cut.
+ * in random order, the steps of a cut, and of one that gives what has changed since: a hundredth, and a quarter, of the
+ * keys.
  *
  *     node dist/test/bench/micro/disk-state.js KEYS ROWS_IN_MEMORY [UPDATES]
  *
@@ -11,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadLmdb } from "../../../src/lmdb/lmdb.ts";
 import { LmdbRowStore } from "../../../src/lmdb/row-store.ts";
+import type { NamedCursor } from "../../../src/state/contract.ts";
 import { valueState } from "../../../src/state/descriptor.ts";
 import { DiskBackend } from "../../../src/state/disk/backend.ts";
 import { RowCache } from "../../../src/state/disk/row-cache.ts";
@@ -28,6 +30,7 @@ function run(kind: string, open: OpenBackend): void {
     descriptors: { total: valueState({ count: 0, sum: 0.5 }) },
     keyGroups: { first: 0, last: 127 },
     maxParallelism: 128,
+    keepsChanges: true,
   });
   const { total } = state.handles;
   const time = (what: string, count: number, act: () => void): void => {
@@ -53,22 +56,36 @@ function run(kind: string, open: OpenBackend): void {
       }
     });
   }
-  const startedMs = performance.now();
-  const [cut] = state.snapshot();
-  console.log(`${kind}: a cut takes ${(performance.now() - startedMs).toFixed(3)} ms`);
-  const stepsMs: number[] = [];
-  time("row of a cut", keys, () => {
-    for (;;) {
-      const before = performance.now();
-      const chunk = cut!.cursor.next();
-      stepsMs.push(performance.now() - before);
-      if (chunk === undefined) return;
+  const read = (what: string, base?: number): number => {
+    const startedMs = performance.now();
+    const [{ cut, cursor }] = state.snapshot(() => base) as [NamedCursor];
+    console.log(`${kind}: a cut takes ${(performance.now() - startedMs).toFixed(3)} ms`);
+    const stepsMs: number[] = [];
+    let rows = 0;
+    time(what, keys, () => {
+      for (let isOver = false; !isOver; ) {
+        const before = performance.now();
+        const chunk = cursor.seek() ? null : cursor.next();
+        stepsMs.push(performance.now() - before);
+        rows += chunk?.entries ?? 0;
+        isOver = chunk === undefined;
+      }
+    });
+    stepsMs.sort((a, b) => a - b);
+    const p99 = stepsMs[Math.floor(stepsMs.length * 0.99)]!;
+    console.log(
+      `${kind}: ${rows} rows; a step takes ${p99.toFixed(2)} ms (p99), at most ${stepsMs.at(-1)!.toFixed(2)}`,
+    );
+    return cut;
+  };
+  let base = read("key, all rows of a cut");
+  for (const part of [0.01, 0.25]) {
+    for (let i = 0; i < keys * part; i++) {
+      state.setCurrentKey(Math.floor(random() * keys));
+      total.set({ count: 1, sum: i + 0.5 });
     }
-  });
-  stepsMs.sort((a, b) => a - b);
-  console.log(
-    `${kind}: a step of it takes ${stepsMs[Math.floor(stepsMs.length * 0.99)]!.toFixed(2)} ms (p99)`,
-  );
+    base = read(`key, of which ${part * 100} % have changed since the last cut`, base);
+  }
   state.close();
 }
 

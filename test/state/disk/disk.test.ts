@@ -47,6 +47,16 @@ class CountedStore extends MemoryRowStore {
     super.remove(key);
   }
 
+  /** The most rows that were looked at since it was set to 0. */
+  looked = 0;
+
+  override range(...[from, to, limit, take]: Parameters<MemoryRowStore["range"]>): void {
+    super.range(from, to, limit, (key, value) => {
+      this.looked++;
+      take(key, value);
+    });
+  }
+
   get size(): number {
     let rows = 0;
     this.range(new Uint8Array(0), new Uint8Array(20).fill(255), Number.POSITIVE_INFINITY, () => rows++);
@@ -228,6 +238,37 @@ describe("rows of a disk backend", () => {
       expect(cache.rows).toBe(0);
     },
   );
+
+  it("are looked through some hundred at a time for the few that have changed since a base", () => {
+    const { backend, store } = opened(100, { keepsChanges: true });
+    const table = backend.openTable("t");
+    const set = (key: number): void => {
+      backend.setCurrentKey(key);
+      table.write({ key });
+    };
+    for (let key = 0; key < 20_000; key++) set(key);
+    const [whole] = backend.snapshot();
+    drained(whole!.cursor);
+    for (let key = 0; key < 20_000; key += 100) set(key);
+    const [changes] = backend.snapshot(() => whole!.cut);
+    const { cursor } = changes!;
+    const looked: number[] = [];
+    const chunks: EncodedChunk[] = [];
+    for (let chunk: EncodedChunk | undefined, isOver = false; !isOver; ) {
+      store.looked = 0;
+      if (!cursor.seek()) {
+        chunk = cursor.next();
+        isOver = chunk === undefined;
+        if (chunk !== undefined) chunks.push(chunk);
+      }
+      looked.push(store.looked);
+    }
+    expect(chunks.reduce((sum, { entries }) => sum + entries, 0)).toBe(200);
+    expect(chunks.length).toBeLessThan(10);
+    expect(looked.reduce((sum, one) => sum + one)).toBeGreaterThan(10_000);
+    expect(Math.max(...looked)).toBeLessThan(1200);
+    backend.close();
+  });
 
   it("are refused when they leave memory and cannot be stored, with operator and state", () => {
     const { backend } = opened(64);
