@@ -16,8 +16,9 @@
  *   Between a zombie's look at it and its rename a newer generation may have begun: harmless, since both rename the
  *   same decided transaction to the same name.
  * - FK4 Hidden files of older generations are swept only after the first commit of a transaction that this generation
- *   has cut: all recovered ones of this writer were committed before it (P17). Those that a savepoint names stay, which
- *   is said beside them before the savepoint is complete: the job may go back behind it, and a new one be restored.
+ *   has cut: all recovered ones of this writer, and of those that a rescale has left none of and that it stands for,
+ *   were committed before it (P17). Those that a savepoint names stay, which is said beside them before the savepoint
+ *   is complete: the job may go back behind it, and a new one be restored.
  * - FK5 A fork says in files of its own which transaction of another job it is renaming, and has renamed, as durably
  *   and in the same order, and leaves that job's marker alone. Both read both, so that each finds done what the other
  *   has done, and that job cannot go back behind it.
@@ -320,10 +321,13 @@ class FileWriter<T> implements SinkWriter<T> {
   async #sweepAfter(transaction: Committable): Promise<void> {
     if (this.#swept || !this.#uncommitted.has(transaction.checkpointId)) return;
     this.#swept = true;
-    const at = this.#nameOf(this.#environment.subtaskIndex);
-    for (const file of await this.#folder.leftOver(at, this.#environment.generation)) {
-      await this.#folder.remove(this.#folder.hiddenPath(file));
-    }
+    const { subtaskIndex, parallelism, generation } = this.#environment;
+    const gone = await this.#folder.goneWriters(this.#environment, parallelism);
+    // What writers had decided that a rescale has left none of was dealt out so, and was committed before.
+    const inherited = gone.filter((writer) => writer % parallelism === subtaskIndex);
+    for (const writer of [subtaskIndex, ...inherited])
+      for (const file of await this.#folder.leftOver(this.#nameOf(writer), generation))
+        await this.#folder.remove(this.#folder.hiddenPath(file));
   }
 
   #newFile(): TransactionFile {

@@ -263,6 +263,18 @@ export class SinkFolder {
     return [...open.filter((file) => !named.has(file)), ...over];
   }
 
+  /** The writers of the sink that have left open files or notes about such, and are not among its `parallelism` now. */
+  async goneWriters(
+    { incarnation, operator }: Omit<WriterName, "writer">,
+    parallelism: number,
+  ): Promise<number[]> {
+    const prefix = `${encodeURIComponent(operator)},${encodeURIComponent(incarnation)},`;
+    const left = [...(await this.#hiddenFiles(prefix, ".open")), ...(await this.#hiddenFiles(prefix, KEPT))];
+    return [...new Set(left.map((file) => Number(file.split(",")[2])))].filter(
+      (writer) => writer >= parallelism,
+    );
+  }
+
   describeMarker(at: WriterName): string {
     return `marker of writer ${at.writer} of sink ${at.operator} in ${this.#hidden}`;
   }

@@ -105,6 +105,31 @@ test("hidden files of older generations go after the first commit of an own tran
   expect(await visible()).toHaveLength(2);
 });
 
+test("hidden files of writers that a rescale has left none of go with those of the writer that took over, and no savepoint's (FK4)", async () => {
+  const sink = fileSink<string>({ directory, encode: "text" });
+  const writers = await Promise.all(
+    [0, 1, 2, 3, 4].map((subtaskIndex) => sink.open(sinkEnvironment({ subtaskIndex, parallelism: 5 }))),
+  );
+  const decided = await Promise.all(writers.map((writer, i) => prepare(writer, 1, [`decided ${i}`])));
+  await writers[4]!.keep?.();
+  for (const [i, writer] of writers.entries()) await prepare(writer, 2, [`never decided ${i}`]);
+  const at = { generation: 2, restoredCheckpointId: 1, parallelism: 2 };
+  const [first, second] = [
+    await sink.open(sinkEnvironment({ ...at, subtaskIndex: 0 })),
+    await sink.open(sinkEnvironment({ ...at, subtaskIndex: 1 })),
+  ];
+  for (const i of [0, 2]) await first.commit(decided[i]!);
+  for (const i of [1, 3]) await second.commit(decided[i]!);
+  expect(await hidden(".open")).toHaveLength(6);
+  await first.commit(await prepare(first, 3, ["own"]));
+  const left = await hidden(".open");
+  // Those of writers 1 and 3 are the other one's; writer 4's is a savepoint's.
+  expect(left.map((file) => Number(file.split(",")[2])).sort()).toEqual([1, 3, 4]);
+  await second.commit(await prepare(second, 3, ["own"]));
+  expect((await hidden(".open")).map((file) => Number(file.split(",")[2]))).toEqual([4]);
+  expect(await visible()).toHaveLength(6);
+});
+
 test("what a savepoint names stays when its job goes back behind it, until it is committed (FK4)", async () => {
   const sink = fileSink<string>({ directory, encode: "text" });
   const first = await sink.open(sinkEnvironment({}));
