@@ -14,6 +14,10 @@ interface RunArguments {
   readonly job: string | undefined;
   /** Where the workers keep keyed state. */
   readonly backend: "heap" | "disk";
+  /** A user rescales the job meanwhile. */
+  readonly rescale: boolean;
+  /** The workers keep copies of their state. */
+  readonly localRecovery: boolean;
 }
 
 /**
@@ -31,19 +35,23 @@ export function runArguments(restriction: "only" | "job"): RunArguments {
       only: { type: "string" },
       job: { type: "string" },
       backend: { type: "string", default: "heap" },
+      rescale: { type: "boolean", default: false },
+      "local-recovery": { type: "boolean", default: false },
     },
   });
   const seconds = Number(values.seconds);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
   if (!(seconds > 0) || !Number.isSafeInteger(seed))
     refuse("--seconds is a positive number, --seed a whole one");
-  const { only, job, json, keep, backend } = values;
+  const { only, job, json, keep, backend, rescale, "local-recovery": localRecovery } = values;
   if (backend !== "heap" && backend !== "disk") refuse(`--backend is heap or disk, and not "${backend}"`);
   if (only !== undefined && restriction !== "only")
     refuse("--only is for the command that has kinds of messages: fuzz");
+  if ((rescale || localRecovery) && restriction !== "job")
+    refuse("--rescale and --local-recovery are for the command that has workers with state: chaos");
   if (job !== undefined && restriction !== "job") refuse("--job is for the command that has several: chaos");
   console.error(`seed ${seed}`);
-  return { seconds, seed, json, keep, only, job, backend };
+  return { seconds, seed, json, keep, only, job, backend, rescale, localRecovery };
 }
 
 export function refuse(reason: string): never {

@@ -110,19 +110,19 @@ describe("markers", () => {
 });
 
 describe("whole parts", () => {
-  const placement = { parallelism: 2, maxParallelism: 128 };
   const writerOf = (key: string) => ownerOf(keyGroupOf(key, 128), 2, 128);
   const keys = input.map(({ key }: InputRecord) => key);
   const zero = keys.find((key) => writerOf(key) === 0)!;
   const one = keys.find((key) => writerOf(key) === 1)!;
   const message = (sequence: number, subject: string) => ({ sequence, subject, storedAtMs: 0, text: "" });
-  const check = (...messages: ReturnType<typeof message>[]) =>
+  const check = (...messages: ReturnType<typeof message>[]) => checkOf([2], messages);
+  const checkOf = (parallelisms: readonly number[], messages: ReturnType<typeof message>[]) =>
     checkWholeParts(
       messages,
       [marker(3, { checkpointId: 1 }, 0)],
       (subject) => subject.startsWith("tidemark-marker."),
       ({ subject }) => subject,
-      placement,
+      { parallelisms, maxParallelism: 128 },
     );
 
   test("right: a marker was rolled up at 3, the last one stays", () =>
@@ -134,6 +134,14 @@ describe("whole parts", () => {
   test("records of two writers in one part", () =>
     expect(
       check(message(4, zero), message(5, one), message(6, "tidemark-marker.OUT.x.write.1")),
+    ).toHaveLength(1));
+  test("right: the job has had one subtask, too", () =>
+    expect(
+      checkOf([1, 2], [message(4, zero), message(5, one), message(6, "tidemark-marker.OUT.x.write.0")]),
+    ).toEqual([]));
+  test("records that one writer has had under no number of subtasks", () =>
+    expect(
+      checkOf([1, 2], [message(4, zero), message(5, one), message(6, "tidemark-marker.OUT.x.write.1")]),
     ).toHaveLength(1));
   test("a part that another writer's marker closes", () =>
     expect(check(message(1, one), message(2, one), message(4, "tidemark-marker.OUT.x.write.1"))).toHaveLength(

@@ -80,7 +80,8 @@ function byKey(output: readonly OutputAt[]): Map<string, OutputAt[]> {
 }
 
 export interface Placement {
-  readonly parallelism: number;
+  /** The numbers of subtasks that the sink may have had. */
+  readonly parallelisms: readonly number[];
   readonly maxParallelism: number;
 }
 
@@ -93,7 +94,7 @@ export function checkWholeParts(
   markers: readonly SeenMarker[],
   isMarker: (subject: string) => boolean,
   keyOf: (message: StoredMessage) => string,
-  { parallelism, maxParallelism }: Placement,
+  { parallelisms, maxParallelism }: Placement,
 ): string[] {
   const findings: string[] = [];
   const writerOfMarker = new Map<number, number>();
@@ -103,32 +104,45 @@ export function checkWholeParts(
   if (last !== undefined && !isMarker(last.subject))
     findings.push(`the stream ends with a record, at ${last.sequence}`);
   let previous = 0;
-  let writer: number | undefined;
+  /** Of the records before this one, by the number of subtasks that their writer may have had; empty: there are none. */
+  let writers: readonly Writer[] = [];
+  const close = (sequence: number, closing: number | undefined): void => {
+    if (writers.length > 0 && closing !== undefined && !writers.some(({ index }) => index === closing))
+      findings.push(`records of writer ${told(writers)} before ${sequence} are closed by writer ${closing}`);
+    writers = [];
+  };
   for (const message of messages) {
-    const isNext = message.sequence === previous + 1;
-    if (!isNext) {
-      const closing = writerOfMarker.get(previous + 1);
-      if (writer !== undefined && closing !== undefined && closing !== writer)
-        findings.push(`records of writer ${writer} before ${previous + 1} are closed by writer ${closing}`);
-      writer = undefined;
-    }
+    if (message.sequence !== previous + 1) close(previous + 1, writerOfMarker.get(previous + 1));
     previous = message.sequence;
     if (isMarker(message.subject)) {
-      const closing = Number(message.subject.slice(message.subject.lastIndexOf(".") + 1));
-      if (writer !== undefined && closing !== writer)
-        findings.push(
-          `records of writer ${writer} before ${message.sequence} are closed by writer ${closing}`,
-        );
-      writer = undefined;
+      close(message.sequence, Number(message.subject.slice(message.subject.lastIndexOf(".") + 1)));
       continue;
     }
-    const owner = ownerOf(keyGroupOf(keyOf(message), maxParallelism), parallelism, maxParallelism);
-    if (writer !== undefined && writer !== owner)
-      findings.push(`a part of writer ${writer} goes on with a record of writer ${owner} at ${previous}`);
-    writer = owner;
+    const keyGroup = keyGroupOf(keyOf(message), maxParallelism);
+    const owners = parallelisms.map((parallelism) => ({
+      parallelism,
+      index: ownerOf(keyGroup, parallelism, maxParallelism),
+    }));
+    const common = writers.filter((one) => owners.some((other) => isSame(one, other)));
+    if (writers.length > 0 && common.length === 0)
+      findings.push(
+        `a part of writer ${told(writers)} goes on with a record of writer ${told(owners)} at ${previous}`,
+      );
+    writers = common.length === 0 ? owners : common;
   }
   return findings.slice(0, FINDINGS_MAX);
 }
+
+interface Writer {
+  readonly parallelism: number;
+  readonly index: number;
+}
+
+const isSame = (one: Writer, other: Writer): boolean =>
+  one.parallelism === other.parallelism && one.index === other.index;
+
+const told = (writers: readonly Writer[]): string =>
+  [...new Set(writers.map(({ index }) => index))].join(" or ");
 
 /** (c) and (g): along the stream a writer's generation never falls, and its progress only grows. */
 export function checkMarkers(markers: readonly SeenMarker[]): string[] {

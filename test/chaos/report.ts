@@ -8,6 +8,7 @@ export interface ChaosReport extends FaultCounts {
   readonly seed: number;
   readonly seconds: number;
   readonly records: number;
+  readonly rescales: number;
   readonly recoveries: number;
   readonly checkpointsCompleted: number;
   readonly checkpointsExpired: number;
@@ -49,6 +50,7 @@ export function together(
     seed: runs[0]!.seed,
     seconds: sum(({ seconds }) => seconds),
     records: sum(({ records }) => records),
+    rescales: sum(({ rescales }) => rescales),
     kills: sum(({ kills }) => kills),
     stops: sum(({ stops }) => stops),
     serverRestarts: sum(({ serverRestarts }) => serverRestarts),

@@ -17,6 +17,7 @@ import { type FaultCounts, Faults } from "./faults.ts";
 import { Observer } from "./observer.ts";
 import { randomFrom } from "./random.ts";
 import { type ChaosReport, succeeded } from "./report.ts";
+import { Rescaler } from "./rescales.ts";
 import { PriceService } from "./workloads/price-service.ts";
 import type { InputMessage, Workload } from "./workloads/workload.ts";
 
@@ -30,6 +31,10 @@ export interface ChaosOptions {
   readonly keepLogs?: boolean;
   /** Where the workers keep keyed state. Default "heap". */
   readonly backend?: "heap" | "disk";
+  /** A user rescales the job meanwhile. Default: nobody does. */
+  readonly rescale?: boolean;
+  /** The workers keep copies of their state, and get their subtasks again. Default: they keep none. */
+  readonly localRecovery?: boolean;
   readonly tell?: (line: string) => void;
 }
 
@@ -37,6 +42,8 @@ const JOB = "chaos";
 const SPLITS = 4;
 const KEYS = 40;
 const PARALLELISM = 2;
+/** Those that a user rescales it to. */
+const OTHER_PARALLELISMS = [1, 2, 3];
 const RATE = 500;
 /** What a job that is torn down all the time still gets done of what it could. */
 const SHARE_DONE = 0.35;
@@ -98,12 +105,17 @@ async function disturb(
         TIDEMARK_STATE_CACHE_SIZE: "1 KiB",
         TIDEMARK_STATE_DIRECTORY: join(directory, "state"),
       }),
+      ...(options.localRecovery && {
+        TIDEMARK_CHECKPOINTING_LOCAL_RECOVERY: "true",
+        TIDEMARK_CHECKPOINTING_LOCAL_DIRECTORY: join(directory, "copies"),
+      }),
     },
     logLevel: "debug",
   });
   const names = (role: string, count: number) => Array.from({ length: count }, (_, i) => `${role}-${i + 1}`);
   let faults: Faults | undefined;
   let observer: Observer | undefined;
+  let rescaler: Rescaler | undefined;
   let finished = false;
   let finishedAfterMs = 0;
   const recoveriesMs: number[] = [];
@@ -124,7 +136,12 @@ async function disturb(
     observer = new Observer({ nats: cluster.nats, job: JOB, output: "OUT", directory });
     await cluster.awaitRecord("the job runs", (record) => record.checkpoints.length > 0);
     tell(`${workload.name}${unaligned ? ", unaligned," : ""} runs; ${records} records`);
-    const healedMs = await disturbAndWatch(cluster, faults, options, recoveriesMs);
+    if (options.rescale)
+      rescaler = new Rescaler({
+        ...{ client: cluster.client, job: JOB, parallelisms: OTHER_PARALLELISMS, tell },
+        random: randomFrom(seed + 3),
+      });
+    const healedMs = await disturbAndWatch(cluster, { faults, rescaler }, options, recoveriesMs);
     await cluster.awaitRecord("the job finishes", ({ status }) => status === "finished");
     finished = true;
     finishedAfterMs = Math.round(performance.now() - healedMs);
@@ -142,7 +159,7 @@ async function disturb(
     const output = messages.filter(({ subject }) => !isMarker(subject));
     const verdict = workload.check(input, output, service.askedBy(JOB));
     findings.push(...verdict.findings);
-    if (observer !== undefined) findings.push(...judge(observer, messages));
+    if (observer !== undefined) findings.push(...judge(observer, messages, rescaler !== undefined));
     const crashes = cluster.processes.exits.filter((exit) => !exit.asked);
     const completed = new Set(
       observer?.records.flatMap(({ record }) => record.checkpoints.map(({ checkpointId }) => checkpointId)),
@@ -158,6 +175,7 @@ async function disturb(
       seconds,
       records,
       ...(faults?.counts ?? NO_FAULTS),
+      rescales: rescaler?.rescales ?? 0,
       recoveries: Math.max(0, (last?.generation ?? 0) - 1),
       checkpointsCompleted: completed.size,
       checkpointsExpired: expired?.length ?? 0,
@@ -185,7 +203,7 @@ async function disturb(
  */
 async function disturbAndWatch(
   cluster: TestCluster,
-  faults: Faults,
+  { faults, rescaler }: { readonly faults: Faults; readonly rescaler: Rescaler | undefined },
   { seconds, seed }: ChaosOptions,
   recoveriesMs: number[],
 ): Promise<number> {
@@ -194,7 +212,7 @@ async function disturbAndWatch(
   const leftMs = () => startedMs + seconds * 1000 - performance.now();
   const over = new AbortController();
   const isFinished = ({ status }: JobRecord): boolean => status === "finished";
-  const watching = watch();
+  const watching = Promise.all([watch(), rescaler?.run(over.signal)]);
   for (;;) {
     await faults.run(Math.max(0, Math.min(leftMs(), random.between(5_000, 15_000))), over.signal);
     const mendedMs = performance.now();
@@ -232,10 +250,10 @@ async function provideInput({ nats }: TestCluster, input: Iterable<InputMessage>
 
 const isMarker = (subject: string): boolean => subject.startsWith("tidemark-marker.");
 
-function judge(observer: Observer, messages: readonly StoredMessage[]): string[] {
+function judge(observer: Observer, messages: readonly StoredMessage[], isRescaled: boolean): string[] {
   const { markers, records, events } = observer;
   const keyOf = ({ subject }: StoredMessage) => subject.slice(subject.lastIndexOf(".") + 1);
-  const placement = { parallelism: PARALLELISM, maxParallelism: 128 };
+  const placement = { parallelisms: isRescaled ? OTHER_PARALLELISMS : [PARALLELISM], maxParallelism: 128 };
   return [
     ...checkWholeParts(messages, markers, isMarker, keyOf, placement),
     ...checkMarkers(markers),
