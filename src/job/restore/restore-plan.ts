@@ -23,6 +23,7 @@ import { deal } from "./assignment.ts";
 import { withEqualCopiesOnce } from "./broadcast-copies.ts";
 import { changedTtls } from "./changed-ttls.ts";
 import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
+import { unevenBroadcasts } from "./overtaken-broadcasts.ts";
 import { endsOf, hasSameEnds, unevenTimes } from "./rescaled-times.ts";
 import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
 import { formProblems, newForms, type StoredForms, withForm } from "./state-versions.ts";
@@ -134,6 +135,7 @@ export function planRestore(
         `${channel.records} records lay on edge ${channel.edge}, which the job does not have: the checkpoint was unaligned or the edge leads back into a loop, so restore the former graph from it, and take a savepoint when nothing is on that edge, before you change the graph`,
       );
     else problems.push(...movedEnds(channel, from.plan, to));
+  problems.push(...unevenBroadcasts(from, to));
   problems.push(...combinedRecords(from, migrations));
   problems.push(...unknownWindows(from.manifest.subtasks, to, migrations, dropped));
   // A subtask in at-least-once mode may have finished in front of a barrier that its predecessor finished behind.
