@@ -104,7 +104,7 @@ export function checkWholeParts(
   if (last !== undefined && !isMarker(last.subject))
     findings.push(`the stream ends with a record, at ${last.sequence}`);
   let previous = 0;
-  /** Of the records before this one, by the number of subtasks that their writer may have had; empty: there are none. */
+  /** Of the records before this one, by the number of subtasks that there may have been; empty: there are none. */
   let writers: readonly Writer[] = [];
   const close = (sequence: number, closing: number | undefined): void => {
     if (writers.length > 0 && closing !== undefined && !writers.some(({ index }) => index === closing))

@@ -1,5 +1,5 @@
 /** What a run tells at its end. */
-import type { FaultCounts } from "./faults.ts";
+import type { FaultCounts } from "./disturbing/faults.ts";
 
 export interface ChaosReport extends FaultCounts {
   /** What is disturbed, and whether its barriers overtake records, which the seed decides. */

@@ -13,11 +13,11 @@ import { bundled } from "../support/servers/compiled.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { publishAll, readAll, type StoredMessage } from "../support/servers/streams.ts";
 import { checkDecisions, checkMarkers, checkRecords, checkWholeParts } from "./checkers.ts";
-import { type FaultCounts, Faults } from "./faults.ts";
+import { type FaultCounts, Faults } from "./disturbing/faults.ts";
+import { Rescaler } from "./disturbing/rescales.ts";
 import { Observer } from "./observer.ts";
 import { randomFrom } from "./random.ts";
 import { type ChaosReport, succeeded } from "./report.ts";
-import { Rescaler } from "./rescales.ts";
 import { PriceService } from "./workloads/price-service.ts";
 import type { InputMessage, Workload } from "./workloads/workload.ts";
 

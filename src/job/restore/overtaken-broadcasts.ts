@@ -7,7 +7,7 @@
 import type { GraphPlan, Manifest } from "../../../machines/protocol.ts";
 import { endsOf } from "./rescaled-times.ts";
 
-/** Why state cannot be dealt out to the receivers that a broadcast edge has now: the former ones had come unequally far. */
+/** Why state cannot be dealt out to the receivers that a broadcast edge has now: the former ones differ. */
 export function unevenBroadcasts(
   { plan, manifest }: { readonly plan: GraphPlan; readonly manifest: Pick<Manifest, "subtasks"> },
   to: GraphPlan,

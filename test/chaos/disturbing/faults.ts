@@ -4,9 +4,9 @@
  * Owns: the faults and the mending of processes. Does not own: what the job makes of it.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { TestServer } from "../support/servers/nats.ts";
-import type { TestProcess } from "../support/servers/processes.ts";
-import type { Random } from "./random.ts";
+import type { TestServer } from "../../support/servers/nats.ts";
+import type { TestProcess } from "../../support/servers/processes.ts";
+import type { Random } from "../random.ts";
 
 export interface FaultCounts {
   kills: number;

@@ -1,9 +1,9 @@
 /** A user who gives the job other numbers of subtasks again and again while it is disturbed; drawn from the seed. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { newId } from "../../src/cli/assembly.ts";
-import type { ControlClient } from "../../src/control/client.ts";
-import { describeError } from "../../src/errors.ts";
-import type { Random } from "./random.ts";
+import { newId } from "../../../src/cli/assembly.ts";
+import type { ControlClient } from "../../../src/control/client.ts";
+import { describeError } from "../../../src/errors.ts";
+import type { Random } from "../random.ts";
 
 interface RescalerOptions {
   readonly client: Pick<ControlClient, "rescale">;
