@@ -12,6 +12,10 @@ import { describeError, EnvironmentError } from "../errors.ts";
 import type { RowStore } from "../state/disk/store/row-store.ts";
 import type { Lmdb, LmdbDatabase } from "./lmdb.ts";
 
+const FULL = "make room there, or give another one";
+const DAMAGED =
+  "its files are damaged, and no checkpoint has anything of them: run the job again, and if that comes back give another one";
+
 export class LmdbRowStore implements RowStore {
   private readonly directory: string;
   private readonly database: LmdbDatabase;
@@ -43,9 +47,13 @@ export class LmdbRowStore implements RowStore {
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
-    const bytes = this.database.getBinaryFast(key);
-    // It is a large buffer with a length that is set by hand, and the methods of the class do not see that.
-    return bytes?.subarray(0, bytes.length);
+    try {
+      const bytes = this.database.getBinaryFast(key);
+      // It is a large buffer with a length that is set by hand, and the methods of the class do not see that.
+      return bytes?.subarray(0, bytes.length);
+    } catch (error) {
+      throw this.refused("cannot be read", error, DAMAGED);
+    }
   }
 
   range(
@@ -55,8 +63,12 @@ export class LmdbRowStore implements RowStore {
     take: (key: Uint8Array, value: Uint8Array) => void,
   ): void {
     const bounds = { start: from, end: to };
-    const rows = this.database.getRange(Number.isFinite(limit) ? { ...bounds, limit } : bounds);
-    for (const { key, value } of rows) take(key, value);
+    try {
+      const rows = this.database.getRange(Number.isFinite(limit) ? { ...bounds, limit } : bounds);
+      for (const { key, value } of rows) take(key, value);
+    } catch (error) {
+      throw this.refused("cannot be read", error, DAMAGED);
+    }
   }
 
   transaction(act: () => void): void {
@@ -95,11 +107,8 @@ export class LmdbRowStore implements RowStore {
     }
   }
 
-  private refused(what: string, error: unknown): EnvironmentError {
-    return new EnvironmentError(
-      `state directory ${this.directory} ${what}: ${describeError(error)}; make room there, or give another one ` +
-        "(state.directory)",
-      { cause: error },
-    );
+  private refused(what: string, error: unknown, advice = FULL): EnvironmentError {
+    const message = `state directory ${this.directory} ${what}: ${describeError(error)}; ${advice} (state.directory)`;
+    return new EnvironmentError(message, { cause: error });
   }
 }

@@ -1,4 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -76,6 +88,48 @@ test("a store whose files cannot be written says which and what to do", async ()
   writeFileSync(join(root, "file"), "");
   const open = () => new LmdbRowStore(lmdb, join(root, "file", "below"), () => {});
   expect(open).toThrow(/state directory .*below cannot be opened: .*; make room there, or give another one/);
+});
+
+test.each([
+  ["zeros", 0],
+  ["something else", 0xa5],
+])("a store whose file becomes %s while it is open says which directory it is", async (_, byte) => {
+  const backends = await openDiskBackends({
+    root,
+    job: "orders",
+    name: "one",
+    cacheBytes: 20_000,
+    clock: systemClock,
+  });
+  const backend = backends.of(1)({ operator: "a", keyGroups: { first: 0, last: 3 }, maxParallelism: 4 });
+  const table = backend.openTable("rows");
+  for (let key = 0; key < 10_000; key++) {
+    backend.setCurrentKey(key);
+    table.write({ key });
+  }
+  const file = join(root, "one", "g1-1", "data.mdb");
+  // The first two pages say where the others lie.
+  const damaged = Buffer.alloc(statSync(file).size - 8192, byte);
+  const opened = openSync(file, "r+");
+  writeSync(opened, damaged, 0, damaged.length, 8192);
+  closeSync(opened);
+  const read = (): void => {
+    for (let key = 0; key < 10_000; key++) {
+      backend.setCurrentKey(key);
+      expect(table.read()).toEqual({ key });
+    }
+  };
+  expect(read).toThrow(EnvironmentError);
+  expect(read).toThrow(
+    /state directory .*g1-1 cannot be read: .*its files are damaged.*\(state\.directory\)/,
+  );
+  const [cut] = backend.snapshot();
+  expect(() => {
+    while (cut!.cursor.next() !== undefined);
+  }).toThrow(/state directory .*g1-1 cannot be read/);
+  backend.close();
+  await backends.close();
+  expect(readdirSync(root)).toEqual([]);
 });
 
 test("a store whose disk is full says which directory it is, by the error of the disk", () => {

@@ -10,10 +10,11 @@
  *   valid until its next call.
  */
 export interface RowStore {
-  /** undefined: there is no such row. */
+  /** undefined: there is no such row. @throws EnvironmentError where what is there is damaged */
   get(key: Uint8Array): Uint8Array | undefined;
   /**
    * Gives the rows from `from` on that lie before `to`, in order, at most `limit`. `take` calls nothing of the store.
+   * @throws EnvironmentError as `get` does
    */
   range(
     from: Uint8Array,
