@@ -20,7 +20,7 @@ const MANY = 1_000_000;
 const MOST = 4_000_000;
 /** The first quarter is not measured: by then each key has been visited. */
 const RECORDS_PER_KEY = 4.2;
-const RECORDS_MIN = 10_000_000;
+const RECORDS_MIN = 30_000_000;
 /** Each takes some minutes. */
 const ROUNDS_MAX = 3;
 const SKEWED = { share: 0.5, keys: MANY / 100 } as const;
