@@ -43,6 +43,7 @@ import { restorableSubtasks } from "./passed-over.ts";
 import type { Fork } from "./submission.ts";
 
 const CHECKPOINT = "checkpoint:";
+const TRIES_MAX = 5;
 
 export interface RestorableState extends SavepointMetadata {
   /** The storage of the objects that its manifest names. */
@@ -72,6 +73,48 @@ export interface LeaderSources extends Omit<RestoreSources, "findStorage"> {
 
 /** @throws RequestRefusedError saying what is wrong with the location or with what lies there */
 export async function readRestorable(location: string, sources: RestoreSources): Promise<RestorableState> {
+  return await whileReplaced(location, sources, () => readOnce(location, sources));
+}
+
+/**
+ * Does what reads a checkpoint, and again where an object was missing and the job has a newer one: a job that runs
+ * deletes its latest checkpoint once it has another, also while a job is restored from it.
+ * @throws what `read` throws; RequestRefusedError when the job is always faster
+ */
+async function whileReplaced<T>(
+  location: string,
+  records: Pick<RestoreSources, "recordOf">,
+  read: () => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const before = await latestOf(location, records);
+    try {
+      return await read();
+    } catch (error) {
+      const isMissing = error instanceof RequestRefusedError && error.cause instanceof ObjectMissingError;
+      if (!isMissing || before === undefined || (await latestOf(location, records)) === before) throw error;
+      if (tries < TRIES_MAX) continue;
+      throw new RequestRefusedError(
+        `cannot restore from ${location}: the job has replaced each of ${TRIES_MAX} checkpoints before it was read: restore ` +
+          "from a savepoint of it, or have it retain more (checkpointing.retained)",
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** undefined: the location means no latest checkpoint. */
+async function latestOf(
+  location: string,
+  { recordOf }: Pick<RestoreSources, "recordOf">,
+): Promise<number | undefined> {
+  if (!location.startsWith(CHECKPOINT) || location.includes("/")) return undefined;
+  const record = await recordOf(location.slice(CHECKPOINT.length)).catch(() => undefined);
+  if (record === undefined || isTombstone(record)) return undefined;
+  return record.checkpoints.at(-1)?.checkpointId;
+}
+
+async function readOnce(location: string, sources: RestoreSources): Promise<RestorableState> {
   try {
     if (location.startsWith(CHECKPOINT)) return await readRetained(location, sources);
     const storage = await sources.openStorage(splitLocation(location).root, "find");
@@ -147,7 +190,7 @@ async function readFitting(
   sources: LeaderSources,
 ): Promise<Fitting> {
   const { location, drop } = restore;
-  const source = await readRestorable(location, { ...sources, findStorage: async () => sources.storage });
+  const source = await readOnce(location, { ...sources, findStorage: async () => sources.storage });
   if (source.drained)
     throw new RequestRefusedError(
       `cannot restore from ${location}: the job was drained before it was taken, every operator had finished; no job can go on from it${cutShort(source.unfinished)}`,
@@ -171,6 +214,16 @@ async function readFitting(
  * @throws RequestRefusedError as `forkFrom` does
  */
 export async function assertForkable(
+  restore: RestoreRequest,
+  submission: JobSubmission,
+  life: NewLife,
+  sources: LeaderSources,
+  signal: AbortSignal,
+): Promise<void> {
+  await whileReplaced(restore.location, sources, () => tryFork(restore, submission, life, sources, signal));
+}
+
+async function tryFork(
   restore: RestoreRequest,
   submission: JobSubmission,
   { incarnation, generation }: NewLife,
@@ -207,6 +260,20 @@ async function removeAll(
 
 /** @throws RequestRefusedError when it does not fit the job, or cannot be copied: then nothing of it stays */
 export async function forkFrom(
+  restore: RestoreRequest,
+  handedIn: JobSubmission,
+  life: NewLife,
+  sources: LeaderSources,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<Fork> {
+  const { location } = restore;
+  return await whileReplaced(location, sources, () =>
+    forkOnce(restore, handedIn, life, sources, nowMs, signal),
+  );
+}
+
+async function forkOnce(
   restore: RestoreRequest,
   handedIn: JobSubmission,
   { incarnation, generation }: NewLife,
