@@ -21,7 +21,7 @@ import { makeDirectoriesNow } from "../directories.ts";
 import { describeError, EnvironmentError } from "../errors.ts";
 import type { Content } from "./content.ts";
 import { FileStorage } from "./file-storage.ts";
-import type { ObjectHandle } from "./storage.ts";
+import type { CheckpointStorage, ObjectHandle } from "./storage.ts";
 
 const OWNER = "owner.json";
 const SAYS_EVERY_MS = 30_000;
@@ -45,29 +45,43 @@ export interface ReadBytes {
   stored: number;
 }
 
+/** Where copies lie. `get` answers the very object that is asked for, or rejects (LB1). */
+export type CopyFiles = Pick<CheckpointStorage, "put" | "get" | "delete">;
+
+interface CopiesInDirectory extends Pick<LocalCopiesOptions, "clock" | "warn"> {
+  readonly directory: string;
+  readonly files: CopyFiles;
+  /** The names of all that lies there. */
+  readonly names: Iterable<string>;
+  /** The directory is free for another process. */
+  readonly release: () => void;
+}
+
 export class LocalCopies {
   readonly directory: string;
-  readonly #options: LocalCopiesOptions;
-  readonly #files: FileStorage;
-  readonly #names = new Set<string>();
+  readonly #options: CopiesInDirectory;
+  readonly #files: CopyFiles;
+  readonly #names: Set<string>;
   #lastWarningMs = Number.NEGATIVE_INFINITY;
-  #isOpen = true;
 
-  private constructor(directory: string, options: LocalCopiesOptions) {
-    this.directory = directory;
+  constructor(options: CopiesInDirectory) {
+    this.directory = options.directory;
     this.#options = options;
-    this.#files = new FileStorage(join(directory, "objects"), {
-      configurationKey: "checkpointing.localDirectory",
-      syncs: false,
-    });
-    this.#sayAlive();
+    this.#files = options.files;
+    this.#names = new Set(options.names);
   }
 
   /** @throws EnvironmentError, ConfigurationError: the directory cannot be made or written */
   static async open(options: LocalCopiesOptions): Promise<LocalCopies> {
-    const copies = new LocalCopies(claim(options), options);
-    for await (const { name } of copies.#files.list("")) copies.#names.add(name);
-    return copies;
+    const owned = new OwnedDirectory(options);
+    const { directory } = owned;
+    const files = new FileStorage(join(directory, "objects"), {
+      configurationKey: "checkpointing.localDirectory",
+      syncs: false,
+    });
+    const names: string[] = [];
+    for await (const { name } of files.list("")) names.push(name);
+    return new LocalCopies({ ...options, directory, files, names, release: () => owned.release() });
   }
 
   /** The names of all objects that have a copy. */
@@ -111,8 +125,7 @@ export class LocalCopies {
 
   /** The copies stay for the next process. */
   close(): void {
-    this.#isOpen = false;
-    rmSync(join(this.directory, OWNER), { force: true });
+    this.#options.release();
   }
 
   async #write(name: string, content: Content): Promise<void> {
@@ -135,17 +148,6 @@ export class LocalCopies {
     if (nowMs - this.#lastWarningMs < WARNED_EVERY_MS) return;
     this.#lastWarningMs = nowMs;
     this.#options.warn({ object, directory: this.directory, reason: describeError(error) }, message);
-  }
-
-  #sayAlive(): void {
-    if (!this.#isOpen) return;
-    try {
-      const now = new Date(this.#options.clock.nowMs());
-      utimesSync(join(this.directory, OWNER), now, now);
-    } catch {
-      // Without the file the next worker takes the directory, whose objects are checked one by one (LB1).
-    }
-    this.#options.clock.after(SAYS_EVERY_MS, () => this.#sayAlive(), false);
   }
 }
 
@@ -198,6 +200,35 @@ class Copy implements AsyncIterable<Uint8Array> {
         this.#wake = resolve;
       });
     }
+  }
+}
+
+/** A directory that this process has claimed; says now and then that the process lives (LB3). */
+class OwnedDirectory {
+  readonly directory: string;
+  readonly #clock: Clock;
+  #isOpen = true;
+
+  constructor(options: LocalCopiesOptions) {
+    this.directory = claim(options);
+    this.#clock = options.clock;
+    this.#sayAlive();
+  }
+
+  release(): void {
+    this.#isOpen = false;
+    rmSync(join(this.directory, OWNER), { force: true });
+  }
+
+  #sayAlive(): void {
+    if (!this.#isOpen) return;
+    try {
+      const now = new Date(this.#clock.nowMs());
+      utimesSync(join(this.directory, OWNER), now, now);
+    } catch {
+      // Without the file the next worker takes the directory, whose objects are checked one by one (LB1).
+    }
+    this.#clock.after(SAYS_EVERY_MS, () => this.#sayAlive(), false);
   }
 }
 

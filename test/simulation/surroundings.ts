@@ -5,6 +5,7 @@
  * A process that is dead hears no answer, and one that is cut off reaches nothing. What has been asked for may be done
  * all the same.
  */
+import type { CopyFiles } from "../../src/checkpoint/local-copies.ts";
 import type { CheckpointStorage } from "../../src/checkpoint/storage.ts";
 import type { MemorySinkTarget, MemoryTarget } from "../../src/connectors/memory-sink.ts";
 import { DisconnectedError, StorageStalledError, UnknownOutcomeError } from "../../src/errors.ts";
@@ -20,11 +21,14 @@ const RIGHT_BEHIND_SHARE = 0.5;
 const REPEATED_MS_MAX = 3000;
 const LATE_MS_MAX = 6000;
 const STORAGE_SLOW_MS_MAX = 3000;
+const DISK_SLOW_MS_MAX = 1000;
 
 export class Network {
   weather: Weather = CALM;
   /** Faults that have happened: losses, repetitions, doubtful outcomes. */
   faults = 0;
+  /** Local copies that took the place of objects of the storage. */
+  copiesRead = 0;
   /** Told of each. */
   onFault: (what: string) => void = () => {};
   readonly broker: MemoryBroker;
@@ -185,6 +189,34 @@ export class Network {
       async *listUnfinished(prefix) {
         await reach("list unfinished");
         yield* storage.listUnfinished(prefix);
+      },
+    };
+  }
+
+  /** A disk of the machine that the process runs on: nothing is lost on the way, but it may be slow or fail. */
+  disk(process: VirtualProcess, disk: CopyFiles): CopyFiles {
+    const place = this.#scheduler.decisions.place(`${process.name}>disk`);
+    const reach = async (what: string): Promise<void> => {
+      const { storageFails, storageSlow } = this.weather;
+      const slowMs = (this.#strikes(place, "is slow", storageSlow) ?? 0) * DISK_SLOW_MS_MAX;
+      await process.passes(slowMs, `${what} on disk`);
+      if (this.#strikes(place, `fails: ${what}`, storageFails) !== undefined)
+        throw new Error(`${what}: input/output error`);
+    };
+    return {
+      put: async (name, content, signal) => {
+        await reach("put");
+        return await disk.put(name, content, signal);
+      },
+      get: async (handle) => {
+        await reach("get");
+        const content = await disk.get(handle);
+        this.copiesRead++;
+        return content;
+      },
+      delete: async (name) => {
+        await reach("delete");
+        return await disk.delete(name);
       },
     };
   }

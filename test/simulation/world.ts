@@ -1,6 +1,7 @@
 /** One cluster in virtual time: coordinators and workers that crash, pause and lose their connection, and its jobs. */
 
 import type { JobRecord, Manifest } from "../../machines/protocol.ts";
+import { LocalCopies } from "../../src/checkpoint/local-copies.ts";
 import { SavepointPlaces } from "../../src/checkpoint/savepoint-places.ts";
 import { type MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { type MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
@@ -28,6 +29,7 @@ import { LivingHosts } from "./checks/living-hosts.ts";
 import { LostInput } from "./checks/lost-input.ts";
 import { StoredState } from "./checks/stored-state.ts";
 import { savepointIn, WatchedRecordStore, WatchedStorage, WatchedTarget } from "./checks/watched.ts";
+import { Disks } from "./disks.ts";
 import type { Ends } from "./jobs/building.ts";
 import {
   type DrawnJob,
@@ -95,6 +97,7 @@ export class SimulatedWorld implements SharedWorld {
   readonly #members: Member[] = [];
   readonly #logs = new Map<string, readonly Log[]>();
   readonly #targets = new Map<string, MemorySinkTarget<Item>>();
+  readonly #disks = new Disks();
   readonly #savepointsSeen = new Set<string>();
   readonly #service: Service;
   readonly #driver: VirtualProcess;
@@ -308,6 +311,7 @@ export class SimulatedWorld implements SharedWorld {
       codeListing,
       ...life.worker,
       backends: backendsOf(life.worker.rowsInMemory),
+      copies: life.worker.localCopies ? this.#copiesFor(process, life.name) : undefined,
       processId: 1,
       host: "simulation",
       nats: undefined,
@@ -320,6 +324,15 @@ export class SimulatedWorld implements SharedWorld {
       // Its process ends with that, and is started again.
       this.crash(member);
     });
+  }
+
+  #copiesFor(process: VirtualProcess, job: string): LocalCopies {
+    const random = this.scheduler.decisions.stream(`disk of ${process.name}`);
+    const disk = this.#disks.takeFor(job, process, random);
+    const { names } = disk;
+    const files = this.network.disk(process, disk);
+    const place = { directory: "disk", clock: process, warn: () => {}, release: () => {} };
+    return new LocalCopies({ ...place, files, names });
   }
 
   #startCoordinator(process: VirtualProcess): void {

@@ -61,6 +61,7 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
   if (drawn.acts.some(({ kind }) => kind === "rescale")) covered.add("a rescale in mid-run");
   if (worker.checks) covered.add("option checks");
   covered.add(worker.rowsInMemory === null ? "state in the heap" : "state on disk");
+  if (worker.localCopies) covered.add("local copies");
   for (const { form, kind } of drawn.acts.flatMap(({ becomes }) => becomes?.operators ?? []))
     if (form !== undefined) covered.add(`another form: ${kind}`);
   for (const act of done) covered.add(`user ${act}`);

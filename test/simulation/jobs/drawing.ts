@@ -200,6 +200,8 @@ export interface DrawnWorker {
   readonly checks: boolean;
   /** Its state lies on disk, and so many rows of it may be in memory; null: all of it is in the heap. */
   readonly rowsInMemory: number | null;
+  /** The workers keep copies of their state on disks that outlive them. */
+  readonly localCopies: boolean;
 }
 
 export const ACTS = [

@@ -106,5 +106,6 @@ export function drawWorker(random: Random, slots: number): DrawnWorker {
     checks: last < 0.7,
     // By the lower bits of the same number: what is drawn behind it stays what it was.
     rowsInMemory: ROWS_IN_MEMORY[Math.floor(last * 2 ** 24) % ROWS_IN_MEMORY.length] ?? null,
+    localCopies: Math.floor(last * 2 ** 28) % 5 < 2,
   };
 }

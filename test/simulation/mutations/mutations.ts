@@ -129,7 +129,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "state that belongs to no key is not restored",
     file: "src/state/operator-state.ts",
-    find: "this.#states.get(state)?.restore(entries);",
+    find: "restored.restore(decodeEntry(encoded), encoded, migrate);",
     replace: "",
   },
   {
@@ -194,8 +194,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "some key groups are dropped on restore",
     file: "src/state/snapshot/chunk-restorer.ts",
-    find: "keyGroup >= keyGroups.first",
-    replace: "keyGroup % 8 !== 3 && keyGroup >= keyGroups.first",
+    find: "const isOwn = keyGroup >= keyGroups.first",
+    replace: "const isOwn = keyGroup % 8 !== 3 && keyGroup >= keyGroups.first",
   },
   {
     name: "restored transactions are committed newest first",

@@ -3,6 +3,23 @@ import type { Mutation } from "./mutations.ts";
 
 export const MUTATIONS_OF_STATE: readonly Mutation[] = [
   {
+    name: "a stale local copy is taken",
+    draws: "local copies",
+    file: "src/checkpoint/local-copies.ts",
+    find: "const content = await this.#files.get(handle);",
+    replace:
+      'const partOf = (name: string) => name.split("/").at(-1);\n' +
+      "        const stale = [...this.#names].find((name) => partOf(name) === partOf(handle.name));\n" +
+      '        const content = await this.#files.get({ ...handle, name: stale!, digest: "" });',
+    also: [
+      {
+        file: "src/memory/storage.ts",
+        find: "if (kept.digest !== handle.digest || kept.content.length !== handle.bytes) {",
+        replace: 'if (handle.digest !== "" && kept.digest !== handle.digest) {',
+      },
+    ],
+  },
+  {
     name: "what a checkpoint has in common with a newer one goes with it",
     file: "src/runtime/leader/checkpoints/object-reaper.ts",
     find: "await this.#delete(names().filter((name) => !kept.has(name)));",
