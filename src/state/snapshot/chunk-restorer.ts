@@ -68,8 +68,7 @@ export class ChunkRestorer implements StateRestorer {
     for (let at = 0; at < source.bytes.byteLength; ) {
       const { groups, end } = readChunkHeader(source, at);
       for (const { keyGroup, entries } of groups) {
-        if (keyGroup >= keyGroups.first && keyGroup <= keyGroups.last)
-          counts.set(keyGroup, (counts.get(keyGroup) ?? 0) + entries);
+        if (this.isOwn(keyGroup)) counts.set(keyGroup, (counts.get(keyGroup) ?? 0) + entries);
       }
       at = end;
     }
@@ -85,7 +84,7 @@ export class ChunkRestorer implements StateRestorer {
     let row = 0;
     let value = 0;
     for (const { keyGroup, entries } of header.groups) {
-      const isOwn = keyGroup >= keyGroups.first && keyGroup <= keyGroups.last;
+      const isOwn = this.isOwn(keyGroup);
       const known = keys.slice(row, row + entries).find((key) => key !== undefined);
       if (isOwn && known !== undefined) this.checkGroup(known, keyGroup);
       for (const end = row + entries; row < end; row++) {
@@ -93,6 +92,11 @@ export class ChunkRestorer implements StateRestorer {
         if (isOwn) this.give(keyGroup - keyGroups.first, keys[row], namespaces?.[row], held);
       }
     }
+  }
+
+  private isOwn(keyGroup: number): boolean {
+    const { keyGroups } = this.options;
+    return keyGroup >= keyGroups.first && keyGroup <= keyGroups.last;
   }
 
   private give(group: number, key: Key | undefined, namespace: Namespace, value: unknown): void {
