@@ -194,8 +194,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "some key groups are dropped on restore",
     file: "src/state/snapshot/chunk-restorer.ts",
-    find: "const isOwn = keyGroup >= keyGroups.first",
-    replace: "const isOwn = keyGroup % 8 !== 3 && keyGroup >= keyGroups.first",
+    find: "return keyGroup >= keyGroups.first",
+    replace: "return keyGroup % 8 !== 3 && keyGroup >= keyGroups.first",
   },
   {
     name: "restored transactions are committed newest first",
