@@ -50,6 +50,13 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "parallelismOf(record.plan)",
   },
   {
+    name: "the splits and lists of subtasks that are no more are forgotten",
+    draws: "a rescale in mid-run",
+    file: "src/job/restore/assignment.ts",
+    find: "const all = handles.flatMap(({ entries }) => entries);",
+    replace: "const all = handles.slice(0, is).flatMap(({ entries }) => entries);",
+  },
+  {
     name: "the open transactions of writers that are no more are forgotten",
     draws: "a rescale in mid-run",
     file: "src/job/restore/assignment.ts",
