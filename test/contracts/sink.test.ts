@@ -8,6 +8,9 @@ import { afterAll, beforeAll } from "vitest";
 import { fileSink } from "../../src/connectors/file-sink.ts";
 import { jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
 import { MemorySinkTarget, type MemoryTarget, memorySink } from "../../src/connectors/memory-sink.ts";
+import type { MarkerKey, TransactionTarget } from "../../src/connectors/transactions/target.ts";
+import { transactionalSink } from "../../src/connectors/transactions/transactional-sink.ts";
+import type { TransactionMarker } from "../../src/formats/transactions/transaction-marker.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
@@ -51,6 +54,59 @@ function faultyTarget(target: MemoryTarget<string>, plan: FaultPlan): MemoryTarg
     append: (key, revision, marker, values) => plan.call(() => target.append(key, revision, marker, values)),
   };
 }
+
+/** A target as its author would write it: the marker and the records in one step. */
+function tableTarget(
+  rows: string[],
+  markers: Map<string, TransactionMarker>,
+): TransactionTarget<readonly string[]> {
+  const nameOf = ({ incarnation, operator, writer }: MarkerKey) => `${incarnation}/${operator}/${writer}`;
+  return {
+    readMarker: async (key) => markers.get(nameOf(key)),
+    async replaceMarker(key, expected, next, transaction) {
+      const written: string[] = [];
+      for await (const batch of transaction?.batches() ?? []) written.push(...batch);
+      if (JSON.stringify(markers.get(nameOf(key))) !== JSON.stringify(expected)) return false;
+      markers.set(nameOf(key), next);
+      rows.push(...written);
+      return true;
+    },
+    async close() {},
+  };
+}
+
+contracts({
+  name: "transactionalSink",
+  runs: 300,
+  refused: [], // Its records are values as state holds them.
+  async fixture() {
+    const rows: string[] = [];
+    const markers = new Map<string, TransactionMarker>();
+    const sinkOf = (plan?: FaultPlan) =>
+      transactionalSink<string>({
+        kind: "table",
+        markersOf: async (job) => [...markers.values()].filter((marker) => marker.job === job),
+        async open() {
+          const target = tableTarget(rows, markers);
+          if (plan === undefined) return target;
+          return {
+            ...target,
+            readMarker: (key) => plan.call(() => target.readMarker(key)),
+            replaceMarker: (...call) => plan.call(() => target.replaceMarker(...call)),
+          };
+        },
+      });
+    return {
+      sink: sinkOf(),
+      nats: undefined,
+      faulty: (plan) => ({ sink: sinkOf(plan) }),
+      committed: async () => [...rows],
+      loseStaged: ({ staged }, staging) => staging.lose(staged.at(-1)!),
+      loseMarkers: async () => markers.clear(),
+      stop: async () => {},
+    };
+  },
+});
 
 contracts({
   name: "file",

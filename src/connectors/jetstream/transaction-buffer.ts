@@ -1,20 +1,15 @@
 /**
- * The records of a sink's open transaction on their way to durable objects.
+ * The records of a sink's open transaction, as messages.
  *
  * Owns: cutting a transaction into parts (what one atomic batch commits) and segments (what one staged object holds);
- * staging segments while the transaction is still open; the plain data that a committable says about them.
- * Does not own: what a message says, and committing it.
+ * the plain data that a committable says about them.
+ * Does not own: staging (transactions/segments.ts), what a message says, and committing it.
  *
  * - TB1 A part never spans two segments, and is cut once: its place is stored with the transaction (P4, P24).
- * - TB2 Memory holds the open segment, `stagingMax` segments being staged, and one more that a cut has closed
- *   meanwhile. Durable ones that wait for their commit stay in it as long as they and those being staged hold at most
- *   `keptBytesMax`; the others are read back (P25).
- * - TB3 A transaction of one small segment travels inline in its committable (P15).
  */
-import type { ObjectHandle } from "../../../machines/protocol.ts";
-import type { StagingArea } from "../../dataflow/sink.ts";
 import type { StreamTransactionDetail } from "../../formats/transactions/transaction-detail.ts";
 import { MessageBlock, type MessageRange } from "../../nats/publisher/message-block.ts";
+import { inlineOf, type Segment, type SegmentStager, segmentLimits } from "../transactions/segments.ts";
 
 export interface PartLimits {
   /** The most bytes of one message: header lines and payload. */
@@ -24,50 +19,27 @@ export interface PartLimits {
   readonly partBytesMax: number;
 }
 
-export const bufferLimits = {
-  segmentBytesMax: 1024 * 1024,
-  inlineBytesMax: 16 * 1024,
-  stagingMax: 4,
-  keptBytesMax: 4 * 1024 * 1024,
-};
-
-/** One staged object, or the inline bytes of a small transaction. */
-export interface Segment {
-  readonly length: number;
-  /** Messages and end offset of each part, flat: [messages, end, messages, end, …]. */
-  readonly parts: readonly number[];
-  /** undefined once it was dropped from memory (TB2). */
-  bytes: Uint8Array | undefined;
-  /** undefined: inline. */
-  readonly staged: Promise<ObjectHandle> | undefined;
-}
-
-export interface BufferEvents {
-  /** A segment became durable: `isFull` may have changed. */
-  onStaged(): void;
-  onFailed(error: unknown): void;
+/** What was cut. */
+export interface StreamTransaction {
+  readonly segments: readonly Segment[];
+  /** Messages and end offset of each part of each segment, flat: [messages, end, messages, end, …]. */
+  readonly parts: readonly (readonly number[])[];
 }
 
 export class TransactionBuffer {
-  readonly #staging: StagingArea;
+  readonly #stager: SegmentStager;
   readonly #limits: PartLimits;
-  readonly #events: BufferEvents;
   #block = newBlock();
   #segments: Segment[] = [];
+  #segmentParts: number[][] = [];
+  /** Those of the open segment. */
   #parts: number[] = [];
   #partStart = 0;
   #partMessages = 0;
-  #stagingNow = 0;
-  #keptBytes = 0;
 
-  constructor(staging: StagingArea, limits: PartLimits, events: BufferEvents) {
-    this.#staging = staging;
+  constructor(stager: SegmentStager, limits: PartLimits) {
+    this.#stager = stager;
     this.#limits = limits;
-    this.#events = events;
-  }
-
-  get isFull(): boolean {
-    return this.#stagingNow >= bufferLimits.stagingMax;
   }
 
   /** Returns false, and takes nothing, when the message is larger than allowed. */
@@ -88,28 +60,21 @@ export class TransactionBuffer {
   }
 
   /** Everything since the last cut, in segments that are durable or becoming so; none when that is nothing. */
-  cut(): Segment[] {
+  cut(): StreamTransaction {
     if (this.#partMessages > 0) this.#endPart();
     if (this.#parts.length > 0) {
-      const inline = this.#segments.length === 0 && this.#block.length <= bufferLimits.inlineBytesMax;
+      const inline = this.#segments.length === 0 && this.#block.length <= segmentLimits.inlineBytesMax;
       this.#closeSegment(inline);
     }
-    const segments = this.#segments;
+    const cut = { segments: this.#segments, parts: this.#segmentParts };
     this.#segments = [];
-    return segments;
-  }
-
-  /** A transaction was committed: its bytes are needed no more. */
-  release(segments: readonly Segment[]): void {
-    for (const segment of segments) {
-      if (segment.bytes !== undefined && segment.staged !== undefined) this.#keptBytes -= segment.length;
-      segment.bytes = undefined;
-    }
+    this.#segmentParts = [];
+    return cut;
   }
 
   #closePart(): void {
     this.#endPart();
-    if (this.#block.length >= bufferLimits.segmentBytesMax) this.#closeSegment(false);
+    if (this.#block.length >= segmentLimits.segmentBytesMax) this.#closeSegment(false);
   }
 
   #endPart(): void {
@@ -120,41 +85,17 @@ export class TransactionBuffer {
 
   #closeSegment(inline: boolean): void {
     const bytes = this.#block.content();
-    const staged = inline ? undefined : this.#stage(bytes);
-    const segment: Segment = { length: bytes.length, parts: this.#parts, bytes, staged };
-    this.#segments.push(segment);
+    this.#segments.push(inline ? this.#stager.inline(bytes) : this.#stager.stage(bytes));
+    this.#segmentParts.push(this.#parts);
     this.#block = newBlock();
     this.#parts = [];
     this.#partStart = 0;
-    staged?.then(
-      () => this.#staged(segment),
-      (error: unknown) => this.#events.onFailed(error),
-    );
-  }
-
-  #stage(bytes: Uint8Array): Promise<ObjectHandle> {
-    this.#stagingNow += 1;
-    this.#keptBytes += bytes.length;
-    return this.#staging.put(bytes);
-  }
-
-  #staged(segment: Segment): void {
-    this.#stagingNow -= 1;
-    if (segment.bytes !== undefined && this.#keptBytes > bufferLimits.keptBytesMax) {
-      this.#keptBytes -= segment.length;
-      segment.bytes = undefined;
-    }
-    this.#events.onStaged();
   }
 }
 
-export function detailOf(segments: readonly Segment[]): StreamTransactionDetail {
-  const parts = segments.map((segment) => segment.parts);
-  const [only] = segments;
-  if (only === undefined || only.staged !== undefined || only.bytes === undefined) {
-    return { version: 1, segments: parts };
-  }
-  return { version: 1, segments: parts, inline: Buffer.from(only.bytes).toString("base64") };
+export function detailOf({ segments, parts }: StreamTransaction): StreamTransactionDetail {
+  const inline = inlineOf(segments);
+  return { version: 1, segments: parts, ...(inline !== undefined && { inline }) };
 }
 
 export function countParts(detail: StreamTransactionDetail): number {
@@ -201,5 +142,5 @@ export function* rangesOf(bytes: Uint8Array, parts: readonly number[]): Generato
 }
 
 function newBlock(): MessageBlock {
-  return new MessageBlock(bufferLimits.inlineBytesMax * 2);
+  return new MessageBlock(segmentLimits.inlineBytesMax * 2);
 }

@@ -1,16 +1,14 @@
 /**
  * The exactly-once writer of the JetStream sink: buffers, stages and commits the transactions of one sink subtask.
  *
- * Owns: when input must wait, and which marker guards which transaction.
- * Does not own: the cut into parts (transaction-buffer.ts), the marker and its retries (nats/publisher/sink-marker.ts).
+ * Owns: which marker guards which transaction.
+ * Does not own: the cut into parts (transaction-buffer.ts), what is staged and when input must wait
+ * (transactions/staged-transactions.ts), the marker and its retries (nats/publisher/sink-marker.ts).
  *
  * - JW1 Nothing reaches the stream before the decision; a commit sends what was staged, byte for byte (C2, P13).
  * - JW2 Each part is one atomic batch that ends with the marker of the writer that cut it, also when another subtask
  *   commits it after a rescale: that marker is taken over first (P22, P23).
  * - JW3 `write` refuses whatever a commit could be refused for (P24).
- * - JW4 Input stops while segments wait to be staged, and while a commit is under way with more than two transactions
- *   behind it (P25). Transactions that merely wait for a decision never stop it: the barrier that decides them comes
- *   behind records.
  */
 import type {
   Committable,
@@ -26,13 +24,7 @@ import {
   signature,
 } from "../../dataflow/transaction-marker.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import {
-  CommitRefusedError,
-  ConfigurationError,
-  invariant,
-  ObjectCorruptError,
-  ObjectMissingError,
-} from "../../errors.ts";
+import { CommitRefusedError, ConfigurationError } from "../../errors.ts";
 import {
   parseStreamTransaction,
   type StreamTransactionDetail,
@@ -46,6 +38,7 @@ import { type MessageRange, MessageReader } from "../../nats/publisher/message-b
 import { SinkMarker } from "../../nats/publisher/sink-marker.ts";
 import { readStream, shortcomings, unsuitable } from "../../nats/publisher/sink-target.ts";
 import { isSubjectToken, subjectMatcher } from "../../nats/publisher/stream-subjects.ts";
+import { StagedTransactions } from "../transactions/staged-transactions.ts";
 import type { RecordForm } from "./record.ts";
 import {
   countParts,
@@ -54,12 +47,8 @@ import {
   largestPart,
   type PartLimits,
   rangesOf,
-  type Segment,
   TransactionBuffer,
 } from "./transaction-buffer.ts";
-
-/** Decided transactions that may wait behind the one being committed before input stops (JW4). */
-const DECIDED_MAX = 2;
 
 interface TargetOptions {
   readonly stream: string;
@@ -196,12 +185,8 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
   readonly #messageBytesMax: number;
   readonly #target: MarkedTarget;
   readonly #environment: SinkEnvironment;
-  /** The transactions that this writer has cut in this generation and not committed yet. */
-  readonly #uncommitted = new Map<number, readonly Segment[]>();
+  readonly #transactions: StagedTransactions;
   readonly #marker: SinkMarker;
-  #committing = false;
-  #closed = false;
-  #wake: () => void = () => {};
 
   /** @param marker of this subtask, taken over */
   constructor(
@@ -218,13 +203,8 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     this.#messageBytesMax = limits.messageBytesMax;
     this.#target = target;
     this.#environment = environment;
-    this.#buffer = new TransactionBuffer(environment.staging, limits, {
-      onStaged: () => this.#wake(),
-      onFailed: (error) => {
-        // No transaction can be prepared any more without this segment (P14).
-        if (!this.#closed) environment.fail(error);
-      },
-    });
+    this.#transactions = new StagedTransactions(environment);
+    this.#buffer = new TransactionBuffer(this.#transactions.stager, limits);
   }
 
   write(value: T): void {
@@ -238,50 +218,41 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
   }
 
   blocked(): boolean {
-    return this.#buffer.isFull || (this.#committing && this.#uncommitted.size > DECIDED_MAX);
+    return this.#transactions.isBlocked;
   }
 
   onAvailable(wake: () => void): void {
-    this.#wake = wake;
+    this.#transactions.onAvailable(wake);
   }
 
   cut(checkpointId: number): PreparingTransaction | undefined {
-    const segments = this.#buffer.cut();
+    const transaction = this.#buffer.cut();
+    const { segments } = transaction;
     if (segments.length === 0) return undefined;
-    this.#uncommitted.set(checkpointId, segments);
-    return { checkpointId, prepared: () => this.#prepare(checkpointId, segments) };
+    this.#transactions.cut(checkpointId, segments);
+    const detail = detailOf(transaction);
+    return { checkpointId, prepared: () => this.#transactions.prepared(checkpointId, segments, detail) };
   }
 
   snapshot(): MarkerMemory {
     return memoryOf(this.#marker.current);
   }
 
-  async commit(transaction: Committable, inheritedFrom?: InheritedFrom): Promise<void> {
-    this.#committing = true;
-    try {
+  commit(transaction: Committable, inheritedFrom?: InheritedFrom): Promise<void> {
+    return this.#transactions.committing(async () => {
       const marker = await (inheritedFrom === undefined
         ? this.#markerFor(transaction.writer)
         : this.#target.adopted(inheritedFrom, transaction.writer));
       await this.#commitParts(transaction, marker, inheritedFrom);
-    } finally {
-      this.#committing = false;
-      this.#wake();
-    }
+    });
   }
 
   /** What was written leaves with its transaction, not before (JW1). */
   async flush(): Promise<void> {}
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#transactions.close();
     this.#target.close();
-  }
-
-  async #prepare(checkpointId: number, segments: readonly Segment[]): Promise<Committable> {
-    const detail = detailOf(segments);
-    const handles = await Promise.all(segments.map((segment) => segment.staged));
-    const staged = handles.filter((handle) => handle !== undefined);
-    return { checkpointId, writer: this.#environment.subtaskIndex, staged, detail };
   }
 
   /** A transaction proves that its writer had created a marker: one that is missing was lost (P22). */
@@ -296,24 +267,25 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     marker: SinkMarker,
     inheritedFrom: InheritedFrom | undefined,
   ): Promise<void> {
+    const transactions = this.#transactions;
     const { checkpointId } = transaction;
-    if (inheritedFrom === undefined) this.#assertOldest(transaction);
+    if (inheritedFrom === undefined) transactions.assertOldest(transaction);
     const detail = parseStreamTransaction(transaction.detail, transaction.staged.length);
     const parts = countParts(detail);
     // The marker is one more message in each part.
     const largest = largestPart(detail) + 1;
     // The marker is looked at for each part: the other job may have committed several meanwhile.
     const committed = () => partsCommitted(marker.current, checkpointId, parts);
-    await this.#named(transaction, detail, committed, () =>
-      this.#assertPresent(transaction, detail, committed()),
-    );
+    const named = <R>(look: () => Promise<R>) =>
+      transactions.named(transaction, () => describeProgress(detail, committed()), look);
+    // All staged bytes are found before the first part is committed: without them the rest never could be (P45).
+    if (detail.inline === undefined)
+      await named(() => transactions.assertPresent(transaction, firstUncommitted(detail, committed())));
     let part = 0;
     for (const [index, cuts] of detail.segments.entries()) {
       const end = part + cuts.length / 2;
       if (end > committed()) {
-        const bytes = await this.#named(transaction, detail, committed, () =>
-          this.#bytesOf(transaction, detail.inline, index),
-        );
+        const bytes = await named(() => transactions.bytesOf(transaction, detail.inline, index));
         for (const range of rangesOf(bytes, cuts)) {
           part += 1;
           if (part > committed()) await marker.advance(range, { checkpointId, part, parts }, largest);
@@ -321,72 +293,16 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
       }
       part = end;
     }
-    this.#forget(transaction);
+    transactions.forget(transaction);
   }
+}
 
-  /** Finds all staged bytes before the first part is committed: without them the rest never could be (P45). */
-  async #assertPresent(
-    transaction: Committable,
-    detail: StreamTransactionDetail,
-    committed: number,
-  ): Promise<void> {
-    if (detail.inline !== undefined) return;
-    const own = this.#own(transaction);
-    let end = 0;
-    const needed = transaction.staged.filter((_, index) => {
-      end += detail.segments[index]!.length / 2;
-      return end > committed && own?.[index]?.bytes === undefined;
-    });
-    await this.#environment.staging.assertPresent(needed);
-  }
-
-  /** Says of a transaction whose bytes are gone what is committed of it and what is not. */
-  async #named<R>(
-    { checkpointId, writer }: Committable,
-    detail: StreamTransactionDetail,
-    committed: () => number,
-    look: () => Promise<R>,
-  ): Promise<R> {
-    try {
-      return await look();
-    } catch (error) {
-      if (!(error instanceof ObjectMissingError || error instanceof ObjectCorruptError)) throw error;
-      const { operator } = this.#environment;
-      const message =
-        `transaction ${checkpointId} of writer ${writer} of sink ${operator} cannot be committed: ${error.message}. ` +
-        `${describeProgress(detail, committed())}. Bring the object back from a backup, then start the job again: it ` +
-        "goes on where it stopped; or start the job fresh";
-      const Kind = error instanceof ObjectMissingError ? ObjectMissingError : ObjectCorruptError;
-      throw new Kind(error.object, message, { cause: error });
-    }
-  }
-
-  async #bytesOf(transaction: Committable, inline: string | undefined, index: number): Promise<Uint8Array> {
-    const kept = this.#own(transaction)?.[index]?.bytes;
-    if (kept !== undefined) return kept;
-    if (inline !== undefined) return Buffer.from(inline, "base64");
-    return this.#environment.staging.get(transaction.staged[index]!);
-  }
-
-  /** The marker would take an older transaction for a committed one. */
-  #assertOldest(transaction: Committable): void {
-    if (this.#own(transaction) === undefined) return;
-    const [oldest] = this.#uncommitted.keys();
-    invariant(
-      oldest === transaction.checkpointId,
-      `transaction ${transaction.checkpointId} is to be committed before ${oldest} (P17)`,
-    );
-  }
-
-  #own(transaction: Committable): readonly Segment[] | undefined {
-    if (transaction.writer !== this.#environment.subtaskIndex) return undefined;
-    return this.#uncommitted.get(transaction.checkpointId);
-  }
-
-  #forget(transaction: Committable): void {
-    const segments = this.#own(transaction);
-    if (segments === undefined) return;
-    this.#buffer.release(segments);
-    this.#uncommitted.delete(transaction.checkpointId);
-  }
+/** The first segment that holds a part which is not committed. @param committed parts, from the first one on */
+function firstUncommitted({ segments }: StreamTransactionDetail, committed: number): number {
+  let end = 0;
+  const first = segments.findIndex((cuts) => {
+    end += cuts.length / 2;
+    return end > committed;
+  });
+  return first === -1 ? segments.length : first;
 }

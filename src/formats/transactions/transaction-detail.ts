@@ -19,6 +19,15 @@ export interface StreamTransactionDetail {
   readonly inline?: string;
 }
 
+/** The detail of a sink that stages records and writes them in one step with its marker. */
+export interface RecordTransactionDetail {
+  readonly version: typeof VERSION;
+  /** How many records each staged object holds, in order. */
+  readonly records: readonly number[];
+  /** Base64 of the only segment, which is not staged then. */
+  readonly inline?: string;
+}
+
 /** The detail of a file sink. */
 export interface FileTransactionDetail {
   readonly version: typeof VERSION;
@@ -55,6 +64,12 @@ const streamTransaction: z.ZodType<StreamTransactionDetail> = z
       });
   });
 
+const recordTransaction: z.ZodType<RecordTransactionDetail> = z.object({
+  version: z.literal(VERSION),
+  records: z.array(count.min(1)).min(1),
+  inline: z.base64().exactOptional(),
+});
+
 const fileTransaction: z.ZodType<FileTransactionDetail> = z.object({
   version: z.literal(VERSION),
   file: text,
@@ -71,6 +86,23 @@ export function parseStreamTransaction(detail: unknown, staged: number): StreamT
   const found = checked(streamTransaction, detail, "the JetStream sink");
   if (found.inline === undefined && found.segments.length !== staged)
     throw refusal("the JetStream sink", `${found.segments.length} segments, and ${staged} staged objects`);
+  return found;
+}
+
+/**
+ * @param staged how many objects the transaction has
+ * @param sink in words: "the PostgreSQL sink"
+ * @throws CommitRefusedError
+ */
+export function parseRecordTransaction(
+  detail: unknown,
+  staged: number,
+  sink: string,
+): RecordTransactionDetail {
+  const found = checked(recordTransaction, detail, sink);
+  const needed = found.inline === undefined ? found.records.length : 0;
+  if (needed !== staged || (found.inline !== undefined && found.records.length !== 1))
+    throw refusal(sink, `${found.records.length} segments, and ${staged} staged objects`);
   return found;
 }
 

@@ -4,7 +4,7 @@ import { Objm } from "@nats-io/obj";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { jetstreamSink } from "../../../src/connectors/jetstream/sink.ts";
-import { bufferLimits } from "../../../src/connectors/jetstream/transaction-buffer.ts";
+import { segmentLimits } from "../../../src/connectors/transactions/segments.ts";
 import type { SinkEnvironment, SinkWriter } from "../../../src/dataflow/sink.ts";
 import {
   CommitRefusedError,
@@ -265,7 +265,7 @@ describe("exactly once", () => {
       written += 1;
     }
     expect(written * record.length).toBeLessThan(
-      (bufferLimits.stagingMax + 1) * 1.1 * bufferLimits.segmentBytesMax,
+      (segmentLimits.stagingMax + 1) * 1.1 * segmentLimits.segmentBytesMax,
     );
     await eventually(() => expect(wake).toHaveBeenCalled());
     expect(writer.blocked()).toBe(false);
