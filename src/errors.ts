@@ -269,6 +269,11 @@ export class RecordTooLargeError extends TidemarkError {
   readonly retry = "restart";
 }
 
+/** The target of a sink does not answer, or refuses for now: it is asked again until it works. */
+export class TargetUnavailableError extends TidemarkError {
+  readonly retry = "now";
+}
+
 /** A commit that can never succeed: a person has to mend the target first. The job stops resumably. */
 export class CommitRefusedError extends TidemarkError {
   readonly retry = "never";

@@ -197,9 +197,10 @@ export function inheritedContract(contract: SinkContract): void {
           commitUntilDone(writer, transaction),
         );
         const fork = await openFork({ incarnation: `${incarnation}-fork` });
-        await fork.commit(transaction, { incarnation, generation: 2 });
+        // A transaction of the dead one may be open in the target for a while.
+        await commitUntilDone(fork, transaction, { incarnation, generation: 2 });
         const next = await openOriginal({ ...restored, generation: 3 });
-        await next.commit(transaction);
+        await commitUntilDone(next, transaction);
         await next.commit(await prepare(next, 2, records(`e${calls}`, 4)));
         await next.close();
         await fork.close();
