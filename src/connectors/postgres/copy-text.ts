@@ -9,6 +9,7 @@
  * - XV2 A Date is a point in time: in columns without zone it is written in UTC. A number in a column of time is ms since
  *   1970.
  */
+import { RecordRefusedError } from "../../errors.ts";
 import { describeValue } from "../../state/described.ts";
 import { jsonText } from "../json-text.ts";
 import { refuseColumn } from "../sql/row-mapping.ts";
@@ -142,7 +143,7 @@ function charactersIn(text: string): number {
 }
 
 function json(value: unknown, type: string, refuse: Refuse): string {
-  const text = jsonText(value);
+  const text = jsonOf(value, refuse);
   // Escaped in JSON, and yet no character of the server's: jsonb decodes them.
   if (type === "jsonb" && /\\u(0000|d[89a-f])/i.test(text)) {
     const unescaped = text.replaceAll("\\\\", "");
@@ -151,6 +152,15 @@ function json(value: unknown, type: string, refuse: Refuse): string {
       refuse("takes no half of a surrogate pair, and a text in it holds one");
   }
   return text;
+}
+
+function jsonOf(value: unknown, refuse: Refuse): string {
+  try {
+    return jsonText(value);
+  } catch (error) {
+    if (!(error instanceof RecordRefusedError)) throw error;
+    return refuse(error.message.replace(/^a record /, ""));
+  }
 }
 
 function hexOf(bytes: Uint8Array): string {

@@ -18,7 +18,7 @@ import type { SinkEnvironment } from "../../dataflow/sink.ts";
 import { TargetUnavailableError } from "../../errors.ts";
 import type { TransactionMarker } from "../../formats/transactions/transaction-marker.ts";
 import type { MarkerKey, StagedTransaction, TransactionTarget } from "../transactions/target.ts";
-import type { PostgresTable } from "./catalogue.ts";
+import { markersMissing, type PostgresTable } from "./catalogue.ts";
 import { codeOf, commitError, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE } from "./errors.ts";
 import { literal } from "./identifiers.ts";
 import { MarkerTable } from "./marker-table.ts";
@@ -33,6 +33,7 @@ export class PostgresTarget implements TransactionTarget<Uint8Array> {
   readonly #markers: MarkerTable;
   readonly #rows: RowStatements;
   readonly #place: string;
+  readonly #schema: string;
   readonly #begin: string;
   #session: PostgresSession | undefined;
 
@@ -49,6 +50,7 @@ export class PostgresTarget implements TransactionTarget<Uint8Array> {
     this.#markers = new MarkerTable(table.schema);
     this.#rows = new RowStatements(table);
     this.#place = `table ${table.name}`;
+    this.#schema = table.schema;
     const { incarnation, operator, subtaskIndex, generation } = environment;
     this.#begin = [
       "BEGIN",
@@ -111,6 +113,10 @@ export class PostgresTarget implements TransactionTarget<Uint8Array> {
     try {
       return await this.#markers.replace(session, key, expected, next);
     } catch (error) {
+      if (codeOf(error) === UNDEFINED_TABLE) {
+        if (expected === undefined) throw markersMissing(this.#schema);
+        return false; // Then the marker is missed where it is read.
+      }
       const isOwn = key.incarnation === this.#environment.incarnation;
       if (codeOf(error) === LOCK_NOT_AVAILABLE && isOwn) {
         await session.query("ROLLBACK");

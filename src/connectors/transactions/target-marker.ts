@@ -100,6 +100,12 @@ export class TargetMarker<B> {
       this.#owner = signature(found);
     }
     assertStillOwned(found, this.#owner, this.#place);
+    const reached = this.#standing?.checkpointId ?? 0;
+    if (found.checkpointId < reached)
+      throw new CommitRefusedError(
+        `${this.#place} was set back: it stands at transaction ${found.checkpointId}, and was at ${reached} already. ` +
+          "Restore the target, or start the job fresh",
+      );
     this.#standing = found;
     this.#isDoubtful = false;
     return found;
