@@ -5,9 +5,10 @@
  */
 import { EnvironmentError, PrerequisiteError } from "../../errors.ts";
 import type { RowMapping } from "../sql/row-mapping.ts";
+import { type DescribedTable, MARKER_TABLE } from "../sql/sink.ts";
 import { type PostgresColumn, shownType } from "./copy-text.ts";
 import { qualified, quoted } from "./identifiers.ts";
-import { MARKER_TABLE, markerTableDdl } from "./marker-table.ts";
+import { markerTableDdl } from "./marker-table.ts";
 import type { PostgresSession } from "./session.ts";
 
 interface CatalogueColumn extends PostgresColumn {
@@ -16,7 +17,7 @@ interface CatalogueColumn extends PostgresColumn {
 }
 
 /** The table, and the columns that are written, in the order of the mapping. */
-export interface PostgresTable {
+export interface PostgresTable extends DescribedTable {
   readonly schema: string;
   readonly table: string;
   /** Quoted, for statements. */
@@ -24,7 +25,6 @@ export interface PostgresTable {
   readonly columns: readonly CatalogueColumn[];
   readonly keyColumns: number;
   readonly hasDeletions: boolean;
-  readonly hasMarkers: boolean;
 }
 
 type Row = Readonly<Record<string, string | null>>;
@@ -93,6 +93,8 @@ export async function describeTable(
     schema: schema!,
     table: table!,
     name,
+    place: `table ${schema}.${table}`,
+    markerPlace: `table ${schema}.${MARKER_TABLE}`,
     columns,
     keyColumns,
     hasDeletions: deletes !== undefined,

@@ -29,10 +29,10 @@ export type Spell = (value: unknown) => string;
 
 const NULL = "\\N";
 
-/** @param table in words, for messages */
-export function columnWriter(table: string, column: PostgresColumn): (value: unknown) => string {
+/** @param place of the table, in words */
+export function columnWriter(place: string, column: PostgresColumn): (value: unknown) => string {
   const { name, type, isNullable } = column;
-  const refuse = (problem: string): never => refuseColumn(table, name, `(${shownType(column)}) ${problem}`);
+  const refuse = (problem: string): never => refuseColumn(place, name, `(${shownType(column)}) ${problem}`);
   const spell = type.startsWith("_") ? arrayOf(type.slice(1), column, refuse) : spellOf(type, column, refuse);
   return (value) => {
     if (value === null) return isNullable ? NULL : refuse("takes no null");

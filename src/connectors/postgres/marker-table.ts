@@ -4,11 +4,10 @@
  * One row for each writer. `checkpoint` is the transaction that was committed last, 0 before the first one.
  */
 import type { TransactionMarker } from "../../formats/transactions/transaction-marker.ts";
+import { MARKER_TABLE } from "../sql/sink.ts";
 import type { MarkerKey } from "../transactions/target.ts";
 import { qualified } from "./identifiers.ts";
 import type { PostgresSession } from "./session.ts";
-
-export const MARKER_TABLE = "tidemark_marker";
 
 /** What makes the table, for the user or for `provision`. */
 export function markerTableDdl(schema: string): string {

@@ -107,22 +107,22 @@ function columnOf<T>(name: string, value: ColumnValue<T> | undefined, sink: stri
   );
 }
 
-/** A value does not fit its column. */
-export function refuseColumn(table: string, column: string, problem: string): never {
-  throw new RecordRefusedError(`a record cannot become a row of table ${table}: column ${column} ${problem}`);
+/** A value does not fit its column. @param place of the table, in words */
+export function refuseColumn(place: string, column: string, problem: string): never {
+  throw new RecordRefusedError(`a record cannot become a row of ${place}: column ${column} ${problem}`);
 }
 
 /** Whether the record deletes its row. @throws RecordRefusedError for an answer that is neither true nor false */
 export function isDeletion<T>(
   deletes: ((record: T) => boolean) | undefined,
   record: T,
-  table: string,
+  place: string,
 ): boolean {
   if (deletes === undefined) return false;
   const answer: unknown = deletes(record);
   if (answer === true || answer === false) return answer;
   silence(answer);
   throw new RecordRefusedError(
-    `a record cannot become a row of table ${table}: deletes answered ${describeValue(answer)}, and true or false is needed`,
+    `a record cannot become a row of ${place}: deletes answered ${describeValue(answer)}, and true or false is needed`,
   );
 }

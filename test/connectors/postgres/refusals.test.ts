@@ -201,7 +201,7 @@ describe.skipIf(!hasPostgres)(
       const refused = writer.commit(transaction);
       await expect(refused).rejects.toThrow(CommitRefusedError);
       await expect(refused).rejects.toThrow(
-        /committing transaction 3 of writer 0 of sink out: table "public"."output" refuses a record: .*check constraint "short".*too long.*Nothing of the transaction is written.*start the job again/,
+        /committing transaction 3 of writer 0 of sink out: table public.output refuses a record: .*check constraint "short".*too long.*Nothing of the transaction is written.*start the job again/,
       );
       expect(await ask("SELECT line FROM output")).toEqual([]);
       await writer.close();

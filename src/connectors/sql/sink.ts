@@ -1,0 +1,109 @@
+/**
+ * A sink over a database, as far as all servers are alike: what is looked at before the first record, and the writer
+ * over a marker table.
+ */
+import type { ConnectorEnvironment } from "../../dataflow/connector.ts";
+import type { Sink, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
+import { unknownLife } from "../../dataflow/transaction-marker.ts";
+import type { TidemarkError } from "../../errors.ts";
+import type { TransactionMarker } from "../../formats/transactions/transaction-marker.ts";
+import { openMarkedWriter, type RecordForm } from "../transactions/marked-writer.ts";
+import { type SqlDialect, type SqlSession, SqlTarget } from "./target.ts";
+
+/** The table that holds the markers of all sinks which write to its schema or database. */
+export const MARKER_TABLE = "tidemark_marker";
+
+/** A table that was looked at, and can be written to. */
+export interface DescribedTable {
+  /** In words: "table public.orders". */
+  readonly place: string;
+  /** Of the markers, in words: "table public.tidemark_marker". */
+  readonly markerPlace: string;
+  readonly hasMarkers: boolean;
+}
+
+/** What a kind of server does for its sink. */
+export interface SqlServer<T, S extends SqlSession, D extends DescribedTable> {
+  /** "postgres" */
+  readonly kind: string;
+  /** "the PostgreSQL sink" */
+  readonly sink: string;
+  /** The table in words, before it was looked at; without a password. */
+  readonly place: string;
+  open(signal?: AbortSignal): Promise<S>;
+  /** @throws EnvironmentError that says what to mend */
+  describe(session: S): Promise<D>;
+  makeMarkers(session: S, table: D): Promise<void>;
+  markersMissing(table: D): TidemarkError;
+  markersOf(session: S, table: D, job: string): Promise<readonly TransactionMarker[]>;
+  formOf(table: D): RecordForm<T>;
+  dialectOf(table: D, environment: SinkEnvironment, open: () => Promise<S>): SqlDialect<S>;
+  errorOf(error: unknown): TidemarkError;
+}
+
+/** @param provision the table of markers is made at submission */
+export function sqlSink<T, S extends SqlSession, D extends DescribedTable>(
+  server: SqlServer<T, S, D>,
+  provision: boolean,
+): Sink<T> {
+  return {
+    kind: server.kind,
+    guarantee: "exactly-once",
+    async check(environment) {
+      let session: S | undefined;
+      try {
+        session = await server.open();
+        await checkTable(server, session, provision, environment);
+      } catch (error) {
+        throw server.errorOf(error);
+      } finally {
+        session?.destroy();
+      }
+    },
+    async open(environment) {
+      const { signal } = environment;
+      let session: S | undefined;
+      try {
+        session = await server.open(signal);
+        return await openWriter(server, session, environment);
+      } catch (error) {
+        session?.destroy();
+        throw server.errorOf(error);
+      }
+    },
+  };
+}
+
+async function checkTable<T, S extends SqlSession, D extends DescribedTable>(
+  server: SqlServer<T, S, D>,
+  session: S,
+  provision: boolean,
+  { dryRun, made, resumes, unrecorded, job }: ConnectorEnvironment,
+): Promise<void> {
+  const table = await server.describe(session);
+  // A job that goes on misses its markers itself: made anew they would not tell what was committed.
+  if (!table.hasMarkers && resumes !== true) {
+    if (!provision) throw server.markersMissing(table);
+    if (dryRun === true) return;
+    await server.makeMarkers(session, table);
+    made?.(table.markerPlace);
+  }
+  if (unrecorded === undefined || !table.hasMarkers) return;
+  const markers = await server.markersOf(session, table, job);
+  const refusal = unknownLife(markers, job, table.place, unrecorded);
+  if (refusal !== undefined) throw refusal;
+}
+
+async function openWriter<T, S extends SqlSession, D extends DescribedTable>(
+  server: SqlServer<T, S, D>,
+  session: S,
+  environment: SinkEnvironment,
+): Promise<SinkWriter<T>> {
+  const table = await server.describe(session);
+  const dialect = server.dialectOf(table, environment, () => server.open(environment.signal));
+  const target = new SqlTarget(dialect, session, environment);
+  return openMarkedWriter(
+    { form: server.formOf(table), target, place: table.markerPlace, sink: server.sink },
+    environment,
+  );
+}
