@@ -9,10 +9,17 @@
  * - XV2 A Date is a point in time: in columns without zone it is written in UTC. A number in a column of time is ms since
  *   1970.
  */
-import { RecordRefusedError } from "../../errors.ts";
-import { describeValue } from "../../state/described.ts";
-import { jsonText } from "../json-text.ts";
 import { refuseColumn } from "../sql/row-mapping.ts";
+import {
+  checkCharacters,
+  got,
+  integerText,
+  isoOf,
+  jsonOf,
+  NUMERIC,
+  type Refuse,
+  wellFormed,
+} from "../sql/values.ts";
 
 /** A column as the catalogue describes it. */
 export interface PostgresColumn {
@@ -47,8 +54,6 @@ export function shownType({ type, length }: PostgresColumn): string {
   return length === undefined ? base : `${base}(${length})`;
 }
 
-type Refuse = (problem: string) => never;
-
 const INTEGERS: Readonly<Record<string, readonly [bigint, bigint]>> = {
   int2: [-(2n ** 15n), 2n ** 15n - 1n],
   int4: [-(2n ** 31n), 2n ** 31n - 1n],
@@ -56,8 +61,6 @@ const INTEGERS: Readonly<Record<string, readonly [bigint, bigint]>> = {
   oid: [0n, 2n ** 32n - 1n],
 };
 const TEXTS: ReadonlySet<string> = new Set(["text", "varchar", "bpchar", "name", "citext", "char"]);
-/** Written as their text, which the server reads: what it refuses, it refuses at the commit. */
-const NUMERIC = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const UUID = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 const DATE_TEXT = /^\d{4,6}-\d\d-\d\d$/;
 const ZONED_TEXT = /^\d{4,6}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)$/;
@@ -65,7 +68,7 @@ const UNZONED_TEXT = /^\d{4,6}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?$/;
 
 function spellOf(type: string, column: PostgresColumn, refuse: Refuse): Spell {
   const range = INTEGERS[type];
-  if (range !== undefined) return (value) => integer(value, range, refuse);
+  if (range !== undefined) return (value) => integerText(value, range[0], range[1], refuse);
   if (TEXTS.has(type)) return textOf(column.length, refuse);
   switch (type) {
     case "bool":
@@ -85,26 +88,20 @@ function spellOf(type: string, column: PostgresColumn, refuse: Refuse): Spell {
     case "bytea":
       return (value) => (value instanceof Uint8Array ? hexOf(value) : refuse(got(value, "a Uint8Array")));
     case "timestamptz":
-      return (value) => time(value, ZONED_TEXT, "ISO text with its zone", refuse) ?? iso(value, refuse);
+      return (value) =>
+        time(value, ZONED_TEXT, "ISO text with its zone", refuse) ??
+        isoOf(value, "a Date, ms since 1970, or ISO text", refuse);
     case "timestamp":
       return (value) =>
-        time(value, UNZONED_TEXT, "ISO text without zone", refuse) ?? iso(value, refuse).slice(0, -1);
+        time(value, UNZONED_TEXT, "ISO text without zone", refuse) ??
+        isoOf(value, "a Date, ms since 1970, or ISO text", refuse).slice(0, -1);
     case "date":
-      return (value) => time(value, DATE_TEXT, '"YYYY-MM-DD"', refuse) ?? iso(value, refuse).split("T")[0]!;
+      return (value) =>
+        time(value, DATE_TEXT, '"YYYY-MM-DD"', refuse) ??
+        isoOf(value, "a Date, ms since 1970, or ISO text", refuse).split("T")[0]!;
     default:
       return textOf(undefined, refuse);
   }
-}
-
-function integer(value: unknown, [min, max]: readonly [bigint, bigint], refuse: Refuse): string {
-  if (typeof value === "number") {
-    if (!Number.isSafeInteger(value)) return refuse(got(value, "a whole number, a bigint beyond 2^53"));
-    if (value < min || value > max) return refuse(`is ${value}, out of its range`);
-    return String(value + 0);
-  }
-  if (typeof value !== "bigint") return refuse(got(value, "a whole number or a bigint"));
-  if (value < min || value > max) return refuse(`is ${value}, out of its range`);
-  return String(value);
 }
 
 function float(value: number): string {
@@ -124,22 +121,14 @@ function textOf(lengthMax: number | undefined, refuse: Refuse): Spell {
   return (value) => {
     if (typeof value !== "string") return refuse(got(value, "text"));
     checkText(value, refuse);
-    // In characters, of which one beyond the basic plane is two units here.
-    if (lengthMax !== undefined && value.length > lengthMax && charactersIn(value) > lengthMax)
-      return refuse(`takes ${lengthMax} characters, got ${charactersIn(value)}`);
+    if (lengthMax !== undefined) checkCharacters(value, lengthMax, refuse);
     return value;
   };
 }
 
 function checkText(text: string, refuse: Refuse): void {
   if (text.includes("\0")) refuse("takes no NUL character, and the text holds one");
-  if (!text.isWellFormed()) refuse("takes no half of a surrogate pair, and the text holds one");
-}
-
-function charactersIn(text: string): number {
-  let count = 0;
-  for (const _ of text) count += 1;
-  return count;
+  wellFormed(text, refuse);
 }
 
 function json(value: unknown, type: string, refuse: Refuse): string {
@@ -154,15 +143,6 @@ function json(value: unknown, type: string, refuse: Refuse): string {
   return text;
 }
 
-function jsonOf(value: unknown, refuse: Refuse): string {
-  try {
-    return jsonText(value);
-  } catch (error) {
-    if (!(error instanceof RecordRefusedError)) throw error;
-    return refuse(error.message.replace(/^a record /, ""));
-  }
-}
-
 function hexOf(bytes: Uint8Array): string {
   return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex")}`;
 }
@@ -171,15 +151,6 @@ function hexOf(bytes: Uint8Array): string {
 function time(value: unknown, pattern: RegExp, wanted: string, refuse: Refuse): string | undefined {
   if (typeof value !== "string") return undefined;
   return pattern.test(value) ? value : refuse(got(value, `a Date, ms since 1970, or ${wanted}`));
-}
-
-function iso(value: unknown, refuse: Refuse): string {
-  const date = typeof value === "number" ? new Date(value) : value;
-  if (!(date instanceof Date) || Number.isNaN(date.getTime()))
-    return refuse(got(value, "a Date, ms since 1970, or ISO text"));
-  const year = date.getUTCFullYear();
-  if (year < 1 || year > 9999) return refuse(`is of the year ${year}; give it as text`);
-  return date.toISOString();
 }
 
 function arrayOf(type: string, column: PostgresColumn, refuse: Refuse): Spell {
@@ -195,10 +166,6 @@ function arrayOf(type: string, column: PostgresColumn, refuse: Refuse): Spell {
     return `{${parts.join(",")}}`;
   };
   return (value) => (Array.isArray(value) ? spellArray(value) : refuse(got(value, "an array")));
-}
-
-function got(value: unknown, wanted: string): string {
-  return `takes ${wanted}, got ${describeValue(value)}`;
 }
 
 const ESCAPED = /[\\\t\n\r]/;

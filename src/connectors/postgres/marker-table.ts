@@ -4,7 +4,7 @@
  * One row for each writer. `checkpoint` is the transaction that was committed last, 0 before the first one.
  */
 import type { TransactionMarker } from "../../formats/transactions/transaction-marker.ts";
-import { MARKER_TABLE } from "../sql/sink.ts";
+import { MARKER_TABLE, markerOf } from "../sql/sink.ts";
 import type { MarkerKey } from "../transactions/target.ts";
 import { qualified } from "./identifiers.ts";
 import type { PostgresSession } from "./session.ts";
@@ -68,20 +68,4 @@ export class MarkerTable {
 
 function valuesOf({ incarnation, operator, writer }: MarkerKey): unknown[] {
   return [incarnation, operator, writer];
-}
-
-function markerOf(row: Readonly<Record<string, string | null>>): TransactionMarker {
-  const checkpointId = Number(row.checkpoint);
-  // A transaction is one part here, whatever its size.
-  const part = checkpointId > 0 ? 1 : 0;
-  const { job, incarnation, nonce, generation } = row;
-  return {
-    job: job ?? "",
-    incarnation: incarnation ?? "",
-    nonce: nonce ?? "",
-    generation: Number(generation),
-    checkpointId,
-    part,
-    parts: part,
-  };
 }

@@ -1,16 +1,15 @@
 /** The PostgreSQL sink: rows of a table, each written exactly once. */
 import { checkMembers } from "../../config/members.ts";
-import { show } from "../../config/quantity.ts";
 import type { Sink } from "../../dataflow/sink.ts";
-import { ConfigurationError } from "../../errors.ts";
+import { openError } from "../sql/errors.ts";
 import { appendKeyedRow } from "../sql/keyed-rows.ts";
 import { isDeletion, type RowMapping, rowMapping, type TableOptions } from "../sql/row-mapping.ts";
-import { type SqlServer, sqlSink } from "../sql/sink.ts";
+import { checkConnection, type SqlServer, sqlSink } from "../sql/sink.ts";
 import type { ByteBlock } from "../transactions/byte-block.ts";
 import type { RecordForm } from "../transactions/marked-writer.ts";
 import { describeTable, markersMissing, type PostgresTable } from "./catalogue.ts";
 import { columnWriter } from "./copy-text.ts";
-import { openError } from "./errors.ts";
+import { judged } from "./errors.ts";
 import { MarkerTable, markerTableDdl } from "./marker-table.ts";
 import {
   type OpenPostgresSession,
@@ -51,20 +50,7 @@ export function postgresSink<T>(
 ): Sink<T> {
   checkMembers(options, OPTIONS, "postgresSink", "option");
   const { connection, provision = false } = options;
-  if (
-    !(typeof connection === "string"
-      ? connection !== ""
-      : typeof connection === "object" && connection !== null)
-  )
-    throw new ConfigurationError(
-      "connection",
-      `postgresSink: connection must be a URL such as "postgres://user@host:5432/database", or options of package pg, got ${typeof connection === "string" ? show(connection) : typeof connection}`,
-    );
-  if (typeof provision !== "boolean")
-    throw new ConfigurationError(
-      "provision",
-      `postgresSink: provision must be true or false, got ${show(provision)}`,
-    );
+  checkConnection("postgresSink", connection, provision, "postgres://user@host:5432/database", "pg");
   const mapping = rowMapping(options, "postgresSink");
   // Without the password.
   const place = `PostgreSQL table ${mapping.schema === undefined ? "" : `${mapping.schema}.`}${mapping.table}`;
@@ -72,14 +58,14 @@ export function postgresSink<T>(
     kind: "postgres",
     sink: "the PostgreSQL sink",
     place,
-    open: (signal) => open(connection, signal),
+    open: (environment) => open(connection, environment?.signal),
     describe: (session) => describeTable(session, mapping as unknown as RowMapping<never>),
     makeMarkers: async (session, { schema }) => void (await session.query(markerTableDdl(schema))),
     markersMissing: ({ schema }) => markersMissing(schema),
     markersOf: (session, { schema }, job) => new MarkerTable(schema).ofJob(session, job),
     formOf: (table) => formOf(mapping, table),
     dialectOf: postgresDialect,
-    errorOf: (error) => openError(error, place),
+    errorOf: (error) => openError(judged(error), place),
   };
   return sqlSink(server, provision);
 }

@@ -6,7 +6,7 @@
  * - XP2 A transaction whose rows would take more memory than `keyedBytesMax` goes through a temporary table: the server
  *   finds the last row of each key there.
  */
-import { type KeyedRow, KeyedRows, rowsIn } from "../sql/keyed-rows.ts";
+import { collectedRows, type KeyedRow, rowsIn } from "../sql/keyed-rows.ts";
 import type { StagedTransaction } from "../transactions/target.ts";
 import type { PostgresTable } from "./catalogue.ts";
 import { fieldsOf } from "./copy-text.ts";
@@ -42,7 +42,7 @@ export class RowStatements {
     const { name, keyColumns } = this.#table;
     if (keyColumns === 0)
       return session.copy(`COPY ${name} (${this.#names.join(", ")}) FROM STDIN`, transaction.batches());
-    const rows = await collected(transaction);
+    const rows = await collectedRows(transaction, rowLimits.keyedBytesMax);
     if (rows === undefined) return this.#writeLarge(session, transaction);
     const upserts = rows.filter(({ isDeletion }) => !isDeletion);
     const deletions = rows.filter(({ isDeletion }) => isDeletion);
@@ -98,18 +98,6 @@ export class RowStatements {
         this.#onConflict,
     );
   }
-}
-
-/** undefined: they are too many for memory. */
-async function collected(transaction: StagedTransaction<Uint8Array>): Promise<KeyedRow[] | undefined> {
-  const rows = new KeyedRows();
-  let bytes = 0;
-  for await (const batch of transaction.batches()) {
-    bytes += batch.length;
-    if (bytes > rowLimits.keyedBytesMax) return undefined;
-    rows.add(batch);
-  }
-  return rows.sorted();
 }
 
 /** One array for each column, in the server's own words. */

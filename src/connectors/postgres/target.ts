@@ -7,10 +7,11 @@
 import { createHash } from "node:crypto";
 import type { SinkEnvironment } from "../../dataflow/sink.ts";
 import { TargetUnavailableError } from "../../errors.ts";
+import { commitError } from "../sql/errors.ts";
 import type { SqlDialect } from "../sql/target.ts";
 import type { MarkerKey } from "../transactions/target.ts";
 import { markersMissing, type PostgresTable } from "./catalogue.ts";
-import { codeOf, commitError, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE } from "./errors.ts";
+import { codeOf, judged, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE } from "./errors.ts";
 import { literal } from "./identifiers.ts";
 import { MarkerTable } from "./marker-table.ts";
 import type { PostgresSession } from "./session.ts";
@@ -72,7 +73,7 @@ export function postgresDialect(
       );
       return ended.rows.length;
     },
-    errorOf: (error, act) => commitError(error, place, act),
+    errorOf: (error, act) => commitError(judged(error), place, act),
   };
 }
 

@@ -9,6 +9,7 @@
  *   then lock them in one order and do not deadlock.
  */
 import type { ByteBlock } from "../transactions/byte-block.ts";
+import type { StagedTransaction } from "../transactions/target.ts";
 
 const DELETION = 0x8000_0000;
 const HEADER_BYTES = 8;
@@ -36,7 +37,7 @@ export function appendKeyedRow(block: ByteBlock, isDeletion: boolean, key: strin
 }
 
 /** The rows of one transaction that count, collected from its batches. */
-export class KeyedRows {
+class KeyedRows {
   readonly #last = new Map<string, FoundRow>();
 
   /** Adds a batch, which stays as it is. */
@@ -48,6 +49,21 @@ export class KeyedRows {
   sorted(): KeyedRow[] {
     return [...this.#last.values()].sort((a, b) => Buffer.compare(a.key, b.key));
   }
+}
+
+/** The rows of the transaction that count, in order. undefined: they would take more memory than `bytesMax`. */
+export async function collectedRows(
+  transaction: StagedTransaction<Uint8Array>,
+  bytesMax: number,
+): Promise<KeyedRow[] | undefined> {
+  const rows = new KeyedRows();
+  let bytes = 0;
+  for await (const batch of transaction.batches()) {
+    bytes += batch.length;
+    if (bytes > bytesMax) return undefined;
+    rows.add(batch);
+  }
+  return rows.sorted();
 }
 
 /** The rows of a batch, in the order in which they were written. */

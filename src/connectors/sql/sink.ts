@@ -2,10 +2,11 @@
  * A sink over a database, as far as all servers are alike: what is looked at before the first record, and the writer
  * over a marker table.
  */
+import { show } from "../../config/quantity.ts";
 import type { ConnectorEnvironment } from "../../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
 import { unknownLife } from "../../dataflow/transaction-marker.ts";
-import type { TidemarkError } from "../../errors.ts";
+import { ConfigurationError, EnvironmentError, type TidemarkError } from "../../errors.ts";
 import type { TransactionMarker } from "../../formats/transactions/transaction-marker.ts";
 import { openMarkedWriter, type RecordForm } from "../transactions/marked-writer.ts";
 import { type SqlDialect, type SqlSession, SqlTarget } from "./target.ts";
@@ -30,7 +31,8 @@ export interface SqlServer<T, S extends SqlSession, D extends DescribedTable> {
   readonly sink: string;
   /** The table in words, before it was looked at; without a password. */
   readonly place: string;
-  open(signal?: AbortSignal): Promise<S>;
+  /** @param environment of the subtask that it is for; undefined: only to look */
+  open(environment?: SinkEnvironment): Promise<S>;
   /** @throws EnvironmentError that says what to mend */
   describe(session: S): Promise<D>;
   makeMarkers(session: S, table: D): Promise<void>;
@@ -61,10 +63,9 @@ export function sqlSink<T, S extends SqlSession, D extends DescribedTable>(
       }
     },
     async open(environment) {
-      const { signal } = environment;
       let session: S | undefined;
       try {
-        session = await server.open(signal);
+        session = await server.open(environment);
         return await openWriter(server, session, environment);
       } catch (error) {
         session?.destroy();
@@ -100,10 +101,62 @@ async function openWriter<T, S extends SqlSession, D extends DescribedTable>(
   environment: SinkEnvironment,
 ): Promise<SinkWriter<T>> {
   const table = await server.describe(session);
-  const dialect = server.dialectOf(table, environment, () => server.open(environment.signal));
+  const dialect = server.dialectOf(table, environment, () => server.open(environment));
   const target = new SqlTarget(dialect, session, environment);
   return openMarkedWriter(
     { form: server.formOf(table), target, place: table.markerPlace, sink: server.sink },
     environment,
   );
+}
+
+/** A row of the table of markers, with its columns as text. */
+export function markerOf(row: Readonly<Record<string, string | null>>): TransactionMarker {
+  const checkpointId = Number(row.checkpoint);
+  // A transaction is one part here, whatever its size.
+  const part = checkpointId > 0 ? 1 : 0;
+  const { job, incarnation, nonce, generation } = row;
+  return {
+    job: job ?? "",
+    incarnation: incarnation ?? "",
+    nonce: nonce ?? "",
+    generation: Number(generation),
+    checkpointId,
+    part,
+    parts: part,
+  };
+}
+
+export function noColumn(
+  place: string,
+  name: string,
+  columns: readonly string[],
+  quoted: (name: string) => string,
+): EnvironmentError {
+  const near = columns.find((column) => column.toLowerCase() === name.toLowerCase());
+  const hint = near === undefined ? ` (it has ${columns.join(", ")})` : `; did you mean ${quoted(near)}?`;
+  return new EnvironmentError(`${place} has no column ${quoted(name)}${hint}`);
+}
+
+/** @throws ConfigurationError */
+export function checkConnection(
+  sink: string,
+  connection: unknown,
+  provision: unknown,
+  example: string,
+  packageName: string,
+): void {
+  const isOne =
+    typeof connection === "string"
+      ? connection !== ""
+      : typeof connection === "object" && connection !== null;
+  if (!isOne)
+    throw new ConfigurationError(
+      "connection",
+      `${sink}: connection must be a URL such as "${example}", or options of package ${packageName}, got ${show(connection)}`,
+    );
+  if (typeof provision !== "boolean")
+    throw new ConfigurationError(
+      "provision",
+      `${sink}: provision must be true or false, got ${show(provision)}`,
+    );
 }

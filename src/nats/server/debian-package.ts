@@ -11,7 +11,8 @@ import { promisify } from "node:util";
 import { describeError, EnvironmentError } from "../../errors.ts";
 import { findVersion, isAtLeast } from "./server-version.ts";
 
-const suites = ["testing", "unstable"];
+/** Newer than what most machines run. */
+const newerSuites = ["testing", "unstable"];
 /** The suites that mean Debian's own archive, and not its security or backports parts or another vendor's. */
 const archiveReleases = ["stable", "oldstable", "testing", "unstable", "sid"];
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -25,6 +26,10 @@ const connectionTimeoutSeconds = 20;
 export interface DebianPackageOptions {
   readonly name: string;
   readonly minimumVersion: string;
+  /** Default: "testing", then "unstable". */
+  readonly suites?: readonly string[];
+  /** Dependencies whose names match are unpacked beside it. Default: none is; the system has them. */
+  readonly dependencies?: RegExp;
   /** An empty directory of ours alone. The caller deletes what is left in it. */
   readonly workDir: string;
   readonly log: (line: string) => void;
@@ -35,7 +40,7 @@ export async function fetchDebianPackage(options: DebianPackageOptions): Promise
   if (process.platform !== "linux") throw new EnvironmentError("this is not a Debian-like system");
   const refusals: string[] = [];
   for (const mirror of await findMirrors()) {
-    for (const [index, suite] of suites.entries()) {
+    for (const [index, suite] of (options.suites ?? newerSuites).entries()) {
       options.log(`looking for ${options.name} >= ${options.minimumVersion} in ${suite} of ${mirror}`);
       const workDir = join(options.workDir, `${refusals.length}-${index}`);
       try {
@@ -68,7 +73,7 @@ async function findMirrors(): Promise<string[]> {
 }
 
 async function fetchFromSuite(options: DebianPackageOptions, mirror: string, suite: string): Promise<string> {
-  const { name, minimumVersion, workDir, log } = options;
+  const { name, minimumVersion, dependencies, workDir, log } = options;
   const settings = await makeAptRoot(workDir, mirror, suite);
 
   const update = await run("apt-get", [...settings, "update"], downloadTimeoutMs);
@@ -81,11 +86,18 @@ async function fetchFromSuite(options: DebianPackageOptions, mirror: string, sui
   if (!isAtLeast(version, minimumVersion)) throw new EnvironmentError(`it has only ${name} ${version}`);
 
   log(`downloading ${name} ${version}`);
-  await run("apt-get", [...settings, "download", name], downloadTimeoutMs, { cwd: workDir });
-  const file = (await readdir(workDir)).find((entry) => entry.endsWith(".deb"));
-  if (file === undefined) throw new EnvironmentError(`apt-get download ${name} left no package file`);
+  const names = [name];
+  if (dependencies !== undefined) {
+    const { stdout } = await run("apt-cache", [...settings, "depends", name], queryTimeoutMs);
+    for (const [, needed = ""] of stdout.matchAll(/^ *Depends: (\S+)$/gm))
+      if (dependencies.test(needed)) names.push(needed);
+  }
+  await run("apt-get", [...settings, "download", ...names], downloadTimeoutMs, { cwd: workDir });
+  const files = (await readdir(workDir)).filter((entry) => entry.endsWith(".deb"));
+  if (files.length < names.length)
+    throw new EnvironmentError(`apt-get download ${names.join(" ")} left ${files.length} package files`);
   const unpacked = join(workDir, "unpacked");
-  await run("dpkg-deb", ["-x", join(workDir, file), unpacked], unpackTimeoutMs);
+  for (const file of files) await run("dpkg-deb", ["-x", join(workDir, file), unpacked], unpackTimeoutMs);
   return unpacked;
 }
 
