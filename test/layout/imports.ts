@@ -107,6 +107,8 @@ const RULES: readonly Rule[] = [
   { files: /^src\/memory\//, mayImport: [...contracts, "src/state/disk/store/row-store.ts", "node:"] },
   { files: /^src\/lmdb\//, mayImport: ["src/state/", ...words, "lmdb", "node:"] },
   { files: /^src\/connectors\/(jetstream|kv)\//, mayImport: [...connecting, "src/nats/"] },
+  { files: /^src\/connectors\/postgres\//, mayImport: [...connecting, "pg", "pg-copy-streams"] },
+  { files: /^src\/connectors\/mysql\//, mayImport: [...connecting, "mysql2"] },
   { files: /^src\/connectors\//, mayImport: connecting },
   { files: /^src\/observe\//, mayImport: [...contracts, "pino", "node:"] },
   {
@@ -122,7 +124,7 @@ const RULES: readonly Rule[] = [
       "node:",
     ],
   },
-  { files: /^src\/(cli|examples)\/|^src\/index\.ts$/, mayImport: ["*"] },
+  { files: /^src\/(cli|examples)\/|^src\/(index|connect)\.ts$/, mayImport: ["*"] },
 ];
 
 export function forbiddenImports(files: Tree): string[] {

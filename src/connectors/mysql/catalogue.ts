@@ -29,7 +29,7 @@ type Row = Readonly<Record<string, string | null>>;
 /** @throws EnvironmentError that says what to mend */
 export async function describeTable(session: MysqlSession, mapping: RowMapping<never>): Promise<MysqlTable> {
   const [server] = (
-    await session.query("SELECT DATABASE() AS db, @@max_allowed_packet AS packet, @@read_only AS read_only")
+    await session.query("SELECT DATABASE() AS db, @@max_allowed_packet AS packet, VERSION() AS version")
   ).rows;
   const database = mapping.schema ?? server?.db;
   if (typeof database !== "string")
@@ -57,7 +57,9 @@ export async function describeTable(session: MysqlSession, mapping: RowMapping<n
         `${quoted(mapping.table)} ENGINE=InnoDB`,
     );
   const rows = await columnsOf(session, database, mapping.table);
-  const columns = mapping.columns.map(({ name }) => columnIn(rows, name, place));
+  const isMariadb = /mariadb/i.test(server?.version ?? "");
+  const json = isMariadb ? await jsonColumns(session, database, mapping.table) : new Set<string>();
+  const columns = mapping.columns.map(({ name }) => columnIn(rows, name, json, place));
   assertComplete(rows, columns, place);
   const { keyColumns, deletes, table } = mapping;
   if (keyColumns > 0) await assertUnique(session, columns.slice(0, keyColumns), database, table);
@@ -87,13 +89,23 @@ async function columnsOf(session: MysqlSession, database: string, table: string)
   return rows;
 }
 
+/** MariaDB keeps JSON as long text with a check. */
+async function jsonColumns(session: MysqlSession, database: string, table: string): Promise<Set<string>> {
+  const { rows } = await session.query(
+    "SELECT CHECK_CLAUSE AS clause FROM information_schema.CHECK_CONSTRAINTS WHERE " +
+      `CONSTRAINT_SCHEMA = ${literalText(database)} AND TABLE_NAME = ${literalText(table)}`,
+  );
+  const names = rows.map(({ clause }) => /^json_valid\(`(.*)`\)$/.exec(clause ?? "")?.[1]);
+  return new Set(names.filter((name) => name !== undefined).map((name) => name.replaceAll("``", "`")));
+}
+
 function isGenerated({ extra }: Row): boolean {
   return /(virtual|stored|persistent) generated|^(virtual|persistent|stored)$|generated always/i.test(
     extra ?? "",
   );
 }
 
-function columnIn(rows: readonly Row[], name: string, place: string): MysqlColumn {
+function columnIn(rows: readonly Row[], name: string, json: ReadonlySet<string>, place: string): MysqlColumn {
   const found = rows.find((row) => row.name === name);
   if (found === undefined)
     throw noColumn(
@@ -114,9 +126,8 @@ function columnIn(rows: readonly Row[], name: string, place: string): MysqlColum
     );
   return {
     name,
-    // MariaDB keeps JSON as long text with a check.
-    type: type ?? "",
-    fullType: full_type ?? "",
+    type: json.has(name) ? "json" : (type ?? ""),
+    fullType: json.has(name) ? "json" : (full_type ?? ""),
     isUnsigned: /unsigned/.test(full_type ?? ""),
     isNullable: nullable === "YES",
     charactersMax: numberIn(characters),

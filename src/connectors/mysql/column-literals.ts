@@ -7,8 +7,8 @@
  * - XQ1 A value that its column would refuse, or would change, is refused here, before it is part of a transaction
  *   (P24): integers out of range, half a surrogate pair, text that is too long or has a character that the column's set
  *   lacks, `undefined`.
- * - XQ2 A Date is a point in time, written in UTC, with as many digits behind the second as the column keeps; the rest is
- *   cut off. A number in a column of time is ms since 1970.
+ * - XQ2 A Date is a point in time, written in UTC, with as many digits behind the second as the column keeps; the rest
+ *   is cut off. A number in a column of time is ms since 1970.
  */
 import { refuseColumn } from "../sql/row-mapping.ts";
 import {

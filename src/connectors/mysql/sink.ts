@@ -22,13 +22,13 @@ import { mysqlDialect, sessionName } from "./target.ts";
 /** The options of `mysqlSink`. */
 export interface MysqlSinkOptions<T> extends TableOptions<T> {
   /**
-   * Where the server is: "mysql://user:password@host:3306/database", or the options of package `mysql2`. Every worker must
-   * reach it.
+   * Where the server is: "mysql://user:password@host:3306/database", or the options of package `mysql2`. Every worker
+   * must reach it.
    */
   readonly connection: MysqlConnection;
   /**
-   * true: make the table in which the sink notes what is committed (`tidemark_marker`, in the database of `table`), when
-   * the job is submitted. Default false: it must be there.
+   * true: make the table in which the sink notes what is committed (`tidemark_marker`, in the database of `table`),
+   * when the job is submitted. Default false: it must be there.
    */
   readonly provision?: boolean;
 }

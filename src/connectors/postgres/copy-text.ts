@@ -6,8 +6,8 @@
  *
  * - XV1 A value that its column would refuse, or would change, is refused here, before it is part of a transaction
  *   (P24): integers out of range, half a surrogate pair, NUL, text that is too long, `undefined`.
- * - XV2 A Date is a point in time: in columns without zone it is written in UTC. A number in a column of time is ms since
- *   1970.
+ * - XV2 A Date is a point in time: in columns without zone it is written in UTC. A number in a column of time is ms
+ *   since 1970.
  */
 import { refuseColumn } from "../sql/row-mapping.ts";
 import {

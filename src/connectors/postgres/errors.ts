@@ -30,7 +30,7 @@ export function judged(cause: unknown): JudgedError {
 }
 
 /** 0A000 is also what a statement gets that was prepared before its table was altered: that passes. */
-export function classOf(error: unknown): ErrorClass {
+function classOf(error: unknown): ErrorClass {
   const code = codeOf(error);
   // Errors of the client, and of the system below it ("EPIPE"), have no SQLSTATE.
   if (code === undefined || !/^[0-9A-Z]{5}$/.test(code) || /^E[A-Z]{4}$/.test(code)) return "lost";

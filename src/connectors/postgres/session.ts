@@ -1,8 +1,8 @@
 /**
  * One session of a PostgreSQL server.
  *
- * Owns: the client package, and the calls that the sink makes of it. Does not own: what is asked, and what an error means
- * (errors.ts).
+ * Owns: the client package, and the calls that the sink makes of it. Does not own: what is asked, and what an error
+ * means (errors.ts).
  *
  * - XS1 A session is one connection, which never reconnects by itself: a client that did would run the rest of a
  *   transaction without its beginning.

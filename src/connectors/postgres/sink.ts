@@ -22,8 +22,8 @@ import { postgresDialect } from "./target.ts";
 /** The options of `postgresSink`. */
 export interface PostgresSinkOptions<T> extends TableOptions<T> {
   /**
-   * Where the server is: "postgres://user:password@host:5432/database", or the options of package `pg`. Every worker must
-   * reach it.
+   * Where the server is: "postgres://user:password@host:5432/database", or the options of package `pg`. Every worker
+   * must reach it.
    */
   readonly connection: PostgresConnection;
   /**

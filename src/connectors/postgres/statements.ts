@@ -1,8 +1,8 @@
 /**
  * How the rows of a transaction get into their table, inside the transaction that is open.
  *
- * - XP1 Appended rows go by COPY as they were staged. Rows with a key go as arrays, sorted (XK2), as many in a statement
- *   as `rowsPerStatement`.
+ * - XP1 Appended rows go by COPY as they were staged. Rows with a key go as arrays, sorted (XK2), as many in a
+ *   statement as `rowsPerStatement`.
  * - XP2 A transaction whose rows would take more memory than `keyedBytesMax` goes through a temporary table: the server
  *   finds the last row of each key there.
  */

@@ -1,8 +1,8 @@
 /**
  * Rows with a key, as a sink stages them: which operation, how long the key is, and the row in its server's own words.
  *
- * Layout of a row: u32 bytes of it, with the highest bit set for a deletion; u32 bytes of its key, which it begins with;
- * the bytes. Little endian.
+ * Layout of a row: u32 bytes of it, with the highest bit set for a deletion; u32 bytes of its key, which it begins
+ * with; the bytes. Little endian.
  *
  * - XK1 Within one transaction the last row of a key wins, so a statement never meets a key twice.
  * - XK2 Rows come out in the order of their keys' bytes, whoever writes them: two transactions that touch the same keys

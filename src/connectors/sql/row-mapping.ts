@@ -17,8 +17,8 @@ export interface TableOptions<T> {
   /** What each column gets, by its name as the catalogue spells it. Columns that are left out get their default. */
   readonly columns: Readonly<Record<string, ColumnValue<T>>>;
   /**
-   * Columns that tell one row from another; the table needs a unique index on exactly these. Rows are then upserted: the
-   * last record of a key wins. Default: every record is a row of its own.
+   * Columns that tell one row from another; the table needs a unique index on exactly these. Rows are then upserted:
+   * the last record of a key wins. Default: every record is a row of its own.
    */
   readonly key?: readonly string[];
   /** With `key`: the record deletes the row of its key. Default: none does. */

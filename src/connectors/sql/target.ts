@@ -4,12 +4,12 @@
  * Owns: the transaction in which a marker is replaced and rows are written, and its session.
  * Does not own: what a marker means (transactions/target-marker.ts), the statements, which are each server's.
  *
- * - XD1 A transaction runs on one session from its beginning to its commit, and a session on which anything failed is not
- *   used again.
- * - XD2 Its first statement is the conditional UPDATE of the marker, which waits for a transaction that holds the row and
- *   then looks at what that one has left. Nothing is decided by a read before it (P8).
- * - XD3 A session of an older generation, or one of this subtask's own that was lost, may hold the marker for as long as
- *   its process is stopped. It is found by the name that it carries, and ended.
+ * - XD1 A transaction runs on one session from its beginning to its commit, and a session on which anything failed is
+ *   not used again.
+ * - XD2 Its first statement is the conditional UPDATE of the marker, which waits for a transaction that holds the row
+ *   and then looks at what that one has left. Nothing is decided by a read before it (P8).
+ * - XD3 A session of an older generation, or one of this subtask's own that was lost, may hold the marker for as long
+ *   as its process is stopped. It is found by the name that it carries, and ended.
  */
 import type { SinkEnvironment } from "../../dataflow/sink.ts";
 import type { TidemarkError } from "../../errors.ts";

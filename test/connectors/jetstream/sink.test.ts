@@ -272,7 +272,7 @@ describe("exactly once", () => {
     await writer.close();
   });
 
-  test("transactions that wait for a decision never block; a commit with more than two behind it does (JW4)", async () => {
+  test("transactions that wait for a decision never block; a commit with more than two behind it does (SX1)", async () => {
     await add();
     const writer = await jetstreamSink<string>(options).open(environment());
     const wake = vi.fn();

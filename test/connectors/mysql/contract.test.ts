@@ -14,7 +14,7 @@ import {
   type MariadbServer,
   mariadbRoot,
   startMariadb,
-} from "../../support/servers/mariadb.ts";
+} from "../../support/servers/databases/mariadb.ts";
 import { until } from "../../support/until.ts";
 
 describe.skipIf(typeof mariadbRoot !== "string")(`MariaDB${MARIADB_MISSING}`, () => {

@@ -15,7 +15,7 @@ import {
   POSTGRES_MISSING,
   type PostgresServer,
   startPostgres,
-} from "../../support/servers/postgres.ts";
+} from "../../support/servers/databases/postgres.ts";
 
 describe.skipIf(!hasPostgres)(`PostgreSQL${hasPostgres ? "" : ` (${POSTGRES_MISSING})`}`, () => {
   let server: PostgresServer;

@@ -10,13 +10,13 @@ import {
   ObjectMissingError,
 } from "../../../src/errors.ts";
 import { prepare, sinkEnvironment } from "../../contracts/suites/sink.contract.ts";
-import { freePort } from "../../support/servers/nats.ts";
 import {
   hasPostgres,
   POSTGRES_MISSING,
   type PostgresServer,
   startPostgres,
-} from "../../support/servers/postgres.ts";
+} from "../../support/servers/databases/postgres.ts";
+import { freePort } from "../../support/servers/nats.ts";
 
 type Options = PostgresSinkOptions<string>;
 

@@ -11,7 +11,7 @@ import {
   POSTGRES_MISSING,
   type PostgresServer,
   startPostgres,
-} from "../../support/servers/postgres.ts";
+} from "../../support/servers/databases/postgres.ts";
 
 let server: PostgresServer;
 

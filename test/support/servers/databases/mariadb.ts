@@ -6,16 +6,10 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
-import { describeError } from "../../../src/errors.ts";
-import { fetchDebianPackage } from "../../../src/nats/server/debian-package.ts";
-import {
-  type DatabaseProcess,
-  openTo,
-  runAsServer,
-  serverDirectory,
-  startDatabase,
-} from "./database-process.ts";
-import { freePort } from "./nats.ts";
+import { describeError } from "../../../../src/errors.ts";
+import { fetchDebianPackage } from "../../../../src/nats/server/debian-package.ts";
+import { freePort } from "../nats.ts";
+import { type DatabaseProcess, openTo, runAsServer, serverDirectory, startDatabase } from "./process.ts";
 
 const CACHED = join(homedir(), ".cache/tidemark/mariadb");
 const PROGRAM = "usr/sbin/mariadbd";

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chownSync, cpSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { GiveUpError, until } from "../until.ts";
+import { GiveUpError, until } from "../../until.ts";
 
 const NOBODY = 65534;
 const asNobody = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
@@ -30,8 +30,8 @@ export function serverDirectory(name: string): string {
 }
 
 /**
- * The directory, or a copy of it where its programs cannot be run by the user without rights: a clone of the project may
- * lie in a home directory that is closed to others.
+ * The directory, or a copy of it where its programs cannot be run by the user without rights: a clone of the project
+ * may lie in a home directory that is closed to others.
  *
  * @param program below it, which answers to --version
  */

