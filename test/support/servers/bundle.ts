@@ -51,7 +51,7 @@ async function bundle(): Promise<void> {
     input: Object.fromEntries(entries.map((file) => [`dist/${file.replace(/\.js$/, "")}`, join(DIST, file)])),
     platform: "node",
     // They load parts of themselves at run time.
-    external: ["jiti", "msgpackr-extract", "@aws-sdk/client-s3"],
+    external: ["jiti", "msgpackr-extract", "@aws-sdk/client-s3", "pg", "pg-copy-streams", "mysql2"],
     plugins: [atHome],
   });
   await build.write({ dir: made, entryFileNames: "[name].js", chunkFileNames: "dist/src/[name]-[hash].js" });
