@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { fileSink } from "../../src/connectors/file-sink.ts";
 import { CommitRefusedError, ObjectMissingError } from "../../src/errors.ts";
-import { prepare, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
+import { prepareTransaction, sinkEnvironment } from "../../src/testing/sink-environment.ts";
 import { flipLastBit } from "../support/objects.ts";
 
 let directory: string;
@@ -96,8 +96,8 @@ test.each(TABLE)("the %s is %s", async (kind, harm) => {
   );
   const prepared = await Promise.all(
     writers.map(async (writer, i) => {
-      await writer.commit(await prepare(writer, 1, [`a${i}`]));
-      return await prepare(writer, 2, [`b${i}-2`]);
+      await writer.commit(await prepareTransaction(writer, 1, [`a${i}`]));
+      return await prepareTransaction(writer, 2, [`b${i}-2`]);
     }),
   );
   const memory = writers[0]!.snapshot();

@@ -7,8 +7,9 @@ import { fileSink } from "../../src/connectors/file-sink.ts";
 import type { SinkFiles } from "../../src/connectors/sink-folder.ts";
 import type { InheritedFrom } from "../../src/dataflow/sink.ts";
 import { CommitRefusedError, ConfigurationError, StorageRefusedError } from "../../src/errors.ts";
+import { prepareTransaction, sinkEnvironment } from "../../src/testing/sink-environment.ts";
 import { closeFaultyFiles, faultyFiles } from "../contracts/suites/faulty-files.ts";
-import { FaultPlan, prepare, records, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
+import { FaultPlan, records } from "../contracts/suites/sink.contract.ts";
 
 let directory: string;
 
@@ -37,7 +38,7 @@ test("a committed transaction is one file, named by writer and checkpoint, one r
 test("records of many chunks, and one larger than a chunk, keep their order", async () => {
   const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
   const written = [...records("a", 50_000), "x".repeat(600_000), ...records("b", 50_000)];
-  await writer.commit(await prepare(writer, 1, written));
+  await writer.commit(await prepareTransaction(writer, 1, written));
   const text = await readFile(join(directory, (await visible())[0]!), "utf8");
   expect(text.split("\n").slice(0, -1)).toEqual(written);
 });
@@ -53,7 +54,7 @@ test("a directory that is a file, or below one, is refused by name", async () =>
 
 test("a finished file that a reader took away does not make the repeated commit fail", async () => {
   const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
-  const transaction = await prepare(writer, 1, ["a"]);
+  const transaction = await prepareTransaction(writer, 1, ["a"]);
   await writer.commit(transaction);
   await rm(join(directory, (await visible())[0]!));
   await writer.commit(transaction);
@@ -64,7 +65,10 @@ test("a finished file that a reader took away is missed by neither a fork nor th
   const sink = fileSink<string>({ directory, encode: "text" });
   const original = await sink.open(sinkEnvironment({}));
   const takeAway = async () => rm(join(directory, (await visible())[0]!));
-  const [first, second] = [await prepare(original, 1, ["a"]), await prepare(original, 2, ["b"])];
+  const [first, second] = [
+    await prepareTransaction(original, 1, ["a"]),
+    await prepareTransaction(original, 2, ["b"]),
+  ];
   const fork = await sink.open(sinkEnvironment({ incarnation: "life2", restoredCheckpointId: 2 }));
   await original.commit(first);
   await takeAway();
@@ -72,13 +76,13 @@ test("a finished file that a reader took away is missed by neither a fork nor th
   await fork.commit(second, { incarnation: "life1", generation: 1 });
   await takeAway();
   await original.commit(second);
-  await original.commit(await prepare(original, 3, ["c"]));
+  await original.commit(await prepareTransaction(original, 3, ["c"]));
   expect(await visible()).toEqual(["part-out-life1-000-0000000003"]);
 });
 
 test("a prepared file that is gone stops the job by name", async () => {
   const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
-  const transaction = await prepare(writer, 1, ["a"]);
+  const transaction = await prepareTransaction(writer, 1, ["a"]);
   for (const file of await hidden(".open")) await rm(join(directory, ".tidemark", file));
   await expect(writer.commit(transaction)).rejects.toThrow(CommitRefusedError);
   await expect(writer.commit(transaction)).rejects.toThrow(/neither .* nor .* exists/);
@@ -86,7 +90,7 @@ test("a prepared file that is gone stops the job by name", async () => {
 
 test("a prepared file that was cut short stops the job by name", async () => {
   const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
-  const transaction = await prepare(writer, 1, ["abc"]);
+  const transaction = await prepareTransaction(writer, 1, ["abc"]);
   await writeFile(join(directory, ".tidemark", (await hidden(".open"))[0]!), "a");
   await expect(writer.commit(transaction)).rejects.toThrow(/has 1 bytes, and was prepared with 4/);
 });
@@ -94,13 +98,13 @@ test("a prepared file that was cut short stops the job by name", async () => {
 test("hidden files of older generations go after the first commit of an own transaction, not before (FK4)", async () => {
   const sink = fileSink<string>({ directory, encode: "text" });
   const first = await sink.open(sinkEnvironment({}));
-  const restored = await prepare(first, 1, ["restored"]);
-  await prepare(first, 2, ["never decided"]);
+  const restored = await prepareTransaction(first, 1, ["restored"]);
+  await prepareTransaction(first, 2, ["never decided"]);
   const second = await sink.open(sinkEnvironment({ generation: 2, restoredCheckpointId: 1 }));
   expect(await hidden(".open")).toHaveLength(2);
   await second.commit(restored);
   expect(await hidden(".open")).toHaveLength(1);
-  await second.commit(await prepare(second, 3, ["own"]));
+  await second.commit(await prepareTransaction(second, 3, ["own"]));
   expect(await hidden(".open")).toHaveLength(0);
   expect(await visible()).toHaveLength(2);
 });
@@ -133,29 +137,29 @@ test("hidden files of writers that a rescale has left none of go with those of t
 test("what a savepoint names stays when its job goes back behind it, until it is committed (FK4)", async () => {
   const sink = fileSink<string>({ directory, encode: "text" });
   const first = await sink.open(sinkEnvironment({}));
-  await first.commit(await prepare(first, 1, ["decided"]));
+  await first.commit(await prepareTransaction(first, 1, ["decided"]));
   // The checkpoint before the savepoint was aborted: the savepoint names its transaction, too.
   const named = [
-    await prepare(first, 2, ["of the checkpoint"]),
-    await prepare(first, 3, ["of the savepoint"]),
+    await prepareTransaction(first, 2, ["of the checkpoint"]),
+    await prepareTransaction(first, 3, ["of the savepoint"]),
   ];
   await first.keep?.();
-  await prepare(first, 4, ["of no savepoint"]);
+  await prepareTransaction(first, 4, ["of no savepoint"]);
   const second = await sink.open(sinkEnvironment({ generation: 2, restoredCheckpointId: 1 }));
-  await second.commit(await prepare(second, 5, ["again"]));
+  await second.commit(await prepareTransaction(second, 5, ["again"]));
   expect(await hidden(".open")).toHaveLength(2);
   const fork = await sink.open(sinkEnvironment({ incarnation: "life2", restoredCheckpointId: 3 }));
   const third = await sink.open(sinkEnvironment({ generation: 3, restoredCheckpointId: 5 }));
   // As a restore with --write-again does.
   for (const transaction of named) await fork.commit(transaction);
-  await third.commit(await prepare(third, 6, ["later"]));
+  await third.commit(await prepareTransaction(third, 6, ["later"]));
   expect(await hidden(".open")).toEqual([]);
   expect(await hidden(".kept")).toEqual([]);
 });
 
 test("closing drops the file of a transaction that was never cut, and keeps prepared ones", async () => {
   const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
-  await prepare(writer, 1, ["prepared"]);
+  await prepareTransaction(writer, 1, ["prepared"]);
   writer.write("open", 0);
   await writer.close();
   expect(await hidden(".open")).toHaveLength(1);
@@ -198,7 +202,7 @@ describe("a process that dies in the middle of a commit (P54)", () => {
       await rm(directory, { recursive: true });
       await nodeFiles.mkdir(directory);
       const first = await sink().open(sinkEnvironment({}));
-      const transaction = await prepare(first, 1, ["a", "b"]);
+      const transaction = await prepareTransaction(first, 1, ["a", "b"]);
       const plan = new FaultPlan([]);
       const own = inheritedFrom === undefined ? {} : { incarnation: "life2" };
       const dying = await sink(faultyFiles(plan)).open(

@@ -19,7 +19,7 @@ import { EnvironmentError } from "../../src/errors.ts";
 import { defineJob } from "../../src/job/builder.ts";
 import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { MemoryStaging, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
+import { MemoryStaging, sinkEnvironment } from "../../src/testing/sink-environment.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 
 const accounts = ["plain", "few", "sized", "submissions"].map(

@@ -14,7 +14,7 @@ import type { SinkWriter } from "../../src/dataflow/sink.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { valueState } from "../../src/state/descriptor.ts";
-import { prepare, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
+import { prepareTransaction, sinkEnvironment } from "../../src/testing/sink-environment.ts";
 import { inRow, map, process, reduce, sink } from "../support/graphs/operators.ts";
 
 const ordinary = () => ({ id: 1, tags: ["a", "b"] });
@@ -140,7 +140,7 @@ describe("in a file, by a file sink", () => {
     );
     /** What a reader finds once the transaction is committed. */
     const committed = async () => {
-      await writer.commit(await prepare(writer, 1, []));
+      await writer.commit(await prepareTransaction(writer, 1, []));
       const files = (await readdir(directory)).filter((name) => !name.startsWith("."));
       const texts = await Promise.all(files.map((name) => readFile(join(directory, name), "utf8")));
       return texts.join("");

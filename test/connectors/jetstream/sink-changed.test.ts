@@ -7,7 +7,8 @@ import type { StreamConfig } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
 import type { TroubleWatcher } from "../../../src/dataflow/trouble.ts";
 import { describeError, retryOf } from "../../../src/errors.ts";
-import { prepare, records } from "../../contracts/suites/sink.contract.ts";
+import { prepareTransaction } from "../../../src/testing/sink-environment.ts";
+import { records } from "../../contracts/suites/sink.contract.ts";
 import { until } from "../../support/until.ts";
 import { failureOf, SinkServer } from "./sink-server.ts";
 
@@ -136,7 +137,10 @@ test.each(Object.entries(changes))("%s", async (name, change) => {
   await add();
   const writer = await sink().open(environment());
   const input = records("a", TOTAL - 1);
-  const transaction = await prepare(writer, 1, [...input, "x".repeat(name === "max_payload" ? 2000 : 20)]);
+  const transaction = await prepareTransaction(writer, 1, [
+    ...input,
+    "x".repeat(name === "max_payload" ? 2000 : 20),
+  ]);
   await apply(change);
   const outcome = await failureOf(writer.commit(transaction));
   const state = writer.snapshot();

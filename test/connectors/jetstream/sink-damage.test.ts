@@ -10,8 +10,8 @@ import type { Committable, SinkWriter } from "../../../src/dataflow/sink.ts";
 import { CommitRefusedError, ObjectCorruptError, ObjectMissingError } from "../../../src/errors.ts";
 import { MARKER_HEADER } from "../../../src/nats/publisher/marker-header.ts";
 import { createStagingArea } from "../../../src/runtime/worker/sinks/staging.ts";
+import { prepareTransaction } from "../../../src/testing/sink-environment.ts";
 import { bucketDepot, DAMAGES, type Damage, type Depot, directoryDepot } from "../../checkpoint/depots.ts";
-import { prepare } from "../../contracts/suites/sink.contract.ts";
 import { failureOf, SinkServer } from "./sink-server.ts";
 
 const server = new SinkServer({});
@@ -62,10 +62,10 @@ describe("the marker", () => {
     const [first, second] = await Promise.all(
       [0, 1].map((subtaskIndex) => server.sink().open(server.environment({ subtaskIndex, parallelism: 2 }))),
     );
-    await first!.commit(await prepare(first!, 1, ["a"]));
-    await second!.commit(await prepare(second!, 1, ["b"]));
+    await first!.commit(await prepareTransaction(first!, 1, ["a"]));
+    await second!.commit(await prepareTransaction(second!, 1, ["b"]));
     const restoredState = first!.snapshot();
-    const decided = await prepare(first!, 2, ["c"]);
+    const decided = await prepareTransaction(first!, 2, ["c"]);
     await Promise.all([first!.close(), second!.close()]);
     const own = await contentOf(0);
     const begin: Begin = (generation) =>
@@ -115,7 +115,7 @@ describe.each(["directory", "object store"] as const)("a staged object in the %s
     const small = { partMessagesMax: 3 };
     const first = await server.sink(small).open(server.environment({ staging: stagingOf(1) }));
     const restoredState = first.snapshot();
-    const decided: Committable = await prepare(first, 1, large("a"));
+    const decided: Committable = await prepareTransaction(first, 1, large("a"));
     await first.close();
     const object = decided.staged[0]!;
     const other = await storage.put("another", [Buffer.from("another transaction")]);

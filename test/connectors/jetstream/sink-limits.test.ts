@@ -7,7 +7,8 @@ import { connect } from "@nats-io/transport-node";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { CommitRefusedError, EnvironmentError } from "../../../src/errors.ts";
 import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
-import { prepare, records } from "../../contracts/suites/sink.contract.ts";
+import { prepareTransaction } from "../../../src/testing/sink-environment.ts";
+import { records } from "../../contracts/suites/sink.contract.ts";
 import { eventually } from "../../support/until.ts";
 import { failureOf, SinkServer } from "./sink-server.ts";
 
@@ -43,7 +44,9 @@ describe("within the limits", () => {
     const writers = await Promise.all(
       [0, 1, 2].map((subtaskIndex) => sink().open(environment({ subtaskIndex, parallelism: 3 }))),
     );
-    const transactions = await Promise.all(writers.map((writer) => prepare(writer, 1, records("a", 450))));
+    const transactions = await Promise.all(
+      writers.map((writer) => prepareTransaction(writer, 1, records("a", 450))),
+    );
     await Promise.all(writers.map((writer, index) => writer.commit(transactions[index]!)));
     expect(await committed()).toBe(1350);
     await Promise.all(writers.map((writer) => writer.close()));
@@ -58,7 +61,7 @@ describe("within the limits", () => {
       await add({ discard: "new", ...more });
       const writer = await sink().open(environment());
       const state = writer.snapshot();
-      const transaction = await prepare(writer, 1, records("a", 200));
+      const transaction = await prepareTransaction(writer, 1, records("a", 200));
       await writer.close();
       let restored = { restoredCheckpointId: 1, restoredState: state };
       let done = 0;
@@ -190,7 +193,7 @@ describe("lowered later", () => {
     await add();
     const writer = await sink().open(environment());
     const state = writer.snapshot();
-    const transaction = await prepare(
+    const transaction = await prepareTransaction(
       writer,
       1,
       Array.from({ length: total }, (_, index) => record(index)),

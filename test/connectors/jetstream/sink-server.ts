@@ -10,7 +10,7 @@ import type { Sink, SinkEnvironment } from "../../../src/dataflow/sink.ts";
 import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
 import { ackedTiming } from "../../../src/nats/publisher/acked-publisher.ts";
 import { markerTiming } from "../../../src/nats/publisher/sink-marker.ts";
-import { MemoryStaging, sinkEnvironment } from "../../contracts/suites/sink.contract.ts";
+import { MemoryStaging, sinkEnvironment } from "../../../src/testing/sink-environment.ts";
 import { startTestServer, type TestServer, type TestServerOptions } from "../../support/servers/nats.ts";
 import { until } from "../../support/until.ts";
 

@@ -16,7 +16,8 @@ import {
 import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
 import { ackedTiming } from "../../../src/nats/publisher/acked-publisher.ts";
 import { markerTiming } from "../../../src/nats/publisher/sink-marker.ts";
-import { MemoryStaging, prepare, records, sinkEnvironment } from "../../contracts/suites/sink.contract.ts";
+import { MemoryStaging, prepareTransaction, sinkEnvironment } from "../../../src/testing/sink-environment.ts";
+import { records } from "../../contracts/suites/sink.contract.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { WAIT_BOUND_MS } from "../../support/suite/patience.ts";
 import { eventually } from "../../support/until.ts";
@@ -141,7 +142,8 @@ describe("check", () => {
     await check(bucket);
     await likeAClient("KV_totals", "KV_theirs", ["tidemark-marker.KV_totals.>"]);
     const writer = await jetstreamSink<string>({ ...options, ...bucket }).open(environment());
-    for (const checkpointId of [1, 2]) await writer.commit(await prepare(writer, checkpointId, ["a", "b"]));
+    for (const checkpointId of [1, 2])
+      await writer.commit(await prepareTransaction(writer, checkpointId, ["a", "b"]));
     const values = await new Kvm(connection).open("totals");
     expect((await values.get("a"))?.string()).toBe("a");
     expect((await manager.streams.info("KV_totals")).state.messages).toBe(3);
@@ -215,14 +217,14 @@ describe("exactly once", () => {
     await add({ max_msg_size: 600 });
     const writer = await jetstreamSink<string>(options).open(environment());
     expect(() => writer.write("x".repeat(505), 0)).toThrow(/larger than 504 bytes/);
-    await writer.commit(await prepare(writer, 1, ["x".repeat(504)]));
+    await writer.commit(await prepareTransaction(writer, 1, ["x".repeat(504)]));
     expect(await texts()).toHaveLength(1);
   });
 
   test("a small transaction travels inline, a large one in few objects that are staged while it is open", async () => {
     await add();
     const writer = await jetstreamSink<string>(options).open(environment());
-    const small = await prepare(writer, 1, records("small", 100));
+    const small = await prepareTransaction(writer, 1, records("small", 100));
     expect(small.staged).toEqual([]);
     const written = records(`${"x".repeat(190)}`, 12_000);
     for (const record of written) writer.write(record, 0);
@@ -239,7 +241,7 @@ describe("exactly once", () => {
     await add();
     const writer = await jetstreamSink<string>({ ...options, partMessagesMax: 500 }).open(environment());
     const written = records(`${"x".repeat(900)}`, 4_000);
-    const transaction = await prepare(writer, 1, written);
+    const transaction = await prepareTransaction(writer, 1, written);
     const committing = writer.commit(transaction).catch(() => {});
     await eventually(async () => expect((await texts()).length).toBeGreaterThan(500));
     await writer.close();
@@ -278,7 +280,7 @@ describe("exactly once", () => {
     const wake = vi.fn();
     writer.onAvailable(wake);
     const transactions = [];
-    for (let id = 1; id <= 4; id += 1) transactions.push(await prepare(writer, id, [`t${id}`]));
+    for (let id = 1; id <= 4; id += 1) transactions.push(await prepareTransaction(writer, id, [`t${id}`]));
     expect(writer.blocked()).toBe(false);
     const commit = writer.commit(transactions[0]!);
     expect(writer.blocked()).toBe(true);
@@ -332,7 +334,7 @@ describe("exactly once", () => {
   test.each(refusals)("a stream that became %s stops the job resumably", async (_name, spoil, message) => {
     await add();
     const writer = await jetstreamSink<string>(options).open(environment());
-    const transaction = await prepare(writer, 1, records("a", 5));
+    const transaction = await prepareTransaction(writer, 1, records("a", 5));
     await spoil();
     const refused = writer.commit(transaction);
     await expect(refused).rejects.toThrow(CommitRefusedError);
@@ -343,7 +345,7 @@ describe("exactly once", () => {
   test("a stream that is mended after a refusal takes the transaction, once", async () => {
     await add();
     const writer = await jetstreamSink<string>(options).open(environment());
-    const transaction = await prepare(writer, 1, records("a", 5));
+    const transaction = await prepareTransaction(writer, 1, records("a", 5));
     await manager.streams.update(stream, { allow_atomic: false });
     await expect(writer.commit(transaction)).rejects.toThrow(CommitRefusedError);
     await manager.streams.update(stream, { allow_atomic: true });
@@ -355,8 +357,8 @@ describe("exactly once", () => {
   test("a stream that was purged under a running writer stops the job by name (P22)", async () => {
     await add();
     const writer = await jetstreamSink<string>(options).open(environment());
-    await writer.commit(await prepare(writer, 1, ["a"]));
-    const second = await prepare(writer, 2, ["b"]);
+    await writer.commit(await prepareTransaction(writer, 1, ["a"]));
+    const second = await prepareTransaction(writer, 2, ["b"]);
     await manager.streams.purge(stream);
     await expect(writer.commit(second)).rejects.toThrow(ObjectMissingError);
     expect(await texts()).toEqual([]);
@@ -366,16 +368,16 @@ describe("exactly once", () => {
   test("the marker outlives max_age", async () => {
     await add({ max_age: 100_000_000 });
     const writer = await jetstreamSink<string>(options).open(environment());
-    await writer.commit(await prepare(writer, 1, ["a"]));
+    await writer.commit(await prepareTransaction(writer, 1, ["a"]));
     await eventually(async () => expect(await texts()).toEqual([]));
-    await writer.commit(await prepare(writer, 2, ["b"]));
+    await writer.commit(await prepareTransaction(writer, 2, ["b"]));
     await writer.close();
   });
 
   test("closing ends a commit that cannot succeed", async () => {
     await add();
     const writer = await jetstreamSink<string>(options).open(environment());
-    const transaction = await prepare(writer, 1, ["a"]);
+    const transaction = await prepareTransaction(writer, 1, ["a"]);
     await server.kill("SIGSTOP");
     const commit = writer.commit(transaction).catch((error: Error) => error);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -390,7 +392,7 @@ test("a fork that commits while the job takes its marker over leaves it to the n
   const sink = jetstreamSink<string>(options);
   const original = await sink.open(environment());
   const state = original.snapshot();
-  const transaction = await prepare(original, 1, records("a", 4));
+  const transaction = await prepareTransaction(original, 1, records("a", 4));
   await original.close();
   let heir: SinkWriter<string> | undefined;
   /** The job's next generation begins right after the fork has read the marker. */
@@ -410,7 +412,7 @@ test("a fork that commits while the job takes its marker over leaves it to the n
   );
   await fork.commit(transaction, { incarnation: "life1", generation: 2 });
   await heir!.commit(transaction);
-  await heir!.commit(await prepare(heir!, 2, records("b", 2)));
+  await heir!.commit(await prepareTransaction(heir!, 2, records("b", 2)));
   expect(await texts()).toEqual([...records("a", 4), ...records("b", 2)]);
   await fork.close();
   await heir!.close();

@@ -2,13 +2,9 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { openMysqlSession, sessionTimes } from "../../../src/connectors/mysql/session.ts";
 import { mysqlSink } from "../../../src/connectors/mysql/sink.ts";
+import { sinkEnvironment } from "../../../src/testing/sink-environment.ts";
 import { inheritedContract } from "../../contracts/suites/inherited.contract.ts";
-import {
-  type FaultPlan,
-  type SinkFixture,
-  sinkContract,
-  sinkEnvironment,
-} from "../../contracts/suites/sink.contract.ts";
+import { type FaultPlan, type SinkFixture, sinkContract } from "../../contracts/suites/sink.contract.ts";
 import {
   MARIADB_MISSING,
   type MariadbServer,

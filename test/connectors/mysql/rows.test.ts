@@ -6,7 +6,7 @@ import { rowLimits } from "../../../src/connectors/mysql/statements.ts";
 import type { ConnectorEnvironment } from "../../../src/dataflow/connector.ts";
 import type { SinkWriter } from "../../../src/dataflow/sink.ts";
 import { CommitRefusedError, EnvironmentError, RecordRefusedError } from "../../../src/errors.ts";
-import { prepare, sinkEnvironment } from "../../contracts/suites/sink.contract.ts";
+import { prepareTransaction, sinkEnvironment } from "../../../src/testing/sink-environment.ts";
 import {
   MARIADB_MISSING,
   type MariadbServer,
@@ -314,7 +314,7 @@ describe.skipIf(!has)(`rows in MariaDB${MARIADB_MISSING}`, () => {
   test("a record that a constraint refuses, by transaction", async () => {
     await ask("CREATE TABLE output (line varchar(9) UNIQUE, CONSTRAINT short CHECK (length(line) < 5))");
     const writer = await opened<string>({ table: "output", columns: { line: String } });
-    const refused = writer.commit(await prepare(writer, 3, ["fine", "too long"]));
+    const refused = writer.commit(await prepareTransaction(writer, 3, ["fine", "too long"]));
     await expect(refused).rejects.toThrow(CommitRefusedError);
     await expect(refused).rejects.toThrow(
       /committing transaction 3 of writer 0 of sink out: table shop.output refuses a record: .*`short`.*\(4025\).*Nothing of the transaction is written/,

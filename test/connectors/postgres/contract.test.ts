@@ -3,13 +3,9 @@ import { afterAll, beforeAll, describe } from "vitest";
 import { openPostgresSession } from "../../../src/connectors/postgres/session.ts";
 import { postgresSink } from "../../../src/connectors/postgres/sink.ts";
 import { sessionTimes } from "../../../src/connectors/postgres/target.ts";
+import { sinkEnvironment } from "../../../src/testing/sink-environment.ts";
 import { inheritedContract } from "../../contracts/suites/inherited.contract.ts";
-import {
-  type FaultPlan,
-  type SinkFixture,
-  sinkContract,
-  sinkEnvironment,
-} from "../../contracts/suites/sink.contract.ts";
+import { type FaultPlan, type SinkFixture, sinkContract } from "../../contracts/suites/sink.contract.ts";
 import {
   hasPostgres,
   POSTGRES_MISSING,

@@ -9,7 +9,7 @@ import {
   EnvironmentError,
   ObjectMissingError,
 } from "../../../src/errors.ts";
-import { prepare, sinkEnvironment } from "../../contracts/suites/sink.contract.ts";
+import { prepareTransaction, sinkEnvironment } from "../../../src/testing/sink-environment.ts";
 import {
   hasPostgres,
   POSTGRES_MISSING,
@@ -197,7 +197,7 @@ describe.skipIf(!hasPostgres)(
       const sink = postgresSink(options());
       const writer = await sink.open(sinkEnvironment({}));
       const state = writer.snapshot();
-      const transaction = await prepare(writer, 3, ["fine", "too long", "good"]);
+      const transaction = await prepareTransaction(writer, 3, ["fine", "too long", "good"]);
       const refused = writer.commit(transaction);
       await expect(refused).rejects.toThrow(CommitRefusedError);
       await expect(refused).rejects.toThrow(
@@ -221,7 +221,7 @@ describe.skipIf(!hasPostgres)(
       const sink = postgresSink(options());
       const writer = await sink.open(sinkEnvironment({}));
       const state = writer.snapshot();
-      const transaction = await prepare(writer, 1, ["one"]);
+      const transaction = await prepareTransaction(writer, 1, ["one"]);
       await ask("ALTER TABLE output RENAME TO gone");
       await expect(writer.commit(transaction)).rejects.toThrow(
         /relation "public.output" does not exist.*Mend it/,
@@ -229,7 +229,7 @@ describe.skipIf(!hasPostgres)(
       await ask("ALTER TABLE gone RENAME TO output");
       await writer.commit(transaction);
       await ask("DROP TABLE tidemark_marker");
-      const next = await prepare(writer, 2, ["two"]);
+      const next = await prepareTransaction(writer, 2, ["two"]);
       await expect(writer.commit(next)).rejects.toThrow(ObjectMissingError);
       await writer.close();
       const heir = sink.open(
@@ -243,13 +243,13 @@ describe.skipIf(!hasPostgres)(
     test("to go on when the database was set back to an older copy while the job ran", async () => {
       await check();
       const writer = await postgresSink(options()).open(sinkEnvironment({}));
-      await writer.commit(await prepare(writer, 1, ["one"]));
+      await writer.commit(await prepareTransaction(writer, 1, ["one"]));
       const copy = await ask("SELECT * FROM tidemark_marker");
-      await writer.commit(await prepare(writer, 2, ["two"]));
+      await writer.commit(await prepareTransaction(writer, 2, ["two"]));
       await ask(
         `UPDATE tidemark_marker SET checkpoint = ${copy[0]!.checkpoint}; DELETE FROM output WHERE line = 'two'`,
       );
-      const third = await prepare(writer, 3, ["three"]);
+      const third = await prepareTransaction(writer, 3, ["three"]);
       await expect(writer.commit(third)).rejects.toThrow(CommitRefusedError);
       await expect(writer.commit(third)).rejects.toThrow(/was set back/);
       expect(await ask("SELECT line FROM output")).toEqual([{ line: "one" }]);

@@ -5,7 +5,7 @@ import { type PostgresSinkOptions, postgresSink } from "../../../src/connectors/
 import { rowLimits } from "../../../src/connectors/postgres/statements.ts";
 import type { SinkWriter } from "../../../src/dataflow/sink.ts";
 import { RecordRefusedError } from "../../../src/errors.ts";
-import { sinkEnvironment } from "../../contracts/suites/sink.contract.ts";
+import { sinkEnvironment } from "../../../src/testing/sink-environment.ts";
 import {
   hasPostgres,
   POSTGRES_MISSING,

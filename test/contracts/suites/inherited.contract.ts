@@ -13,18 +13,16 @@ import type {
   SinkWriter,
 } from "../../../src/dataflow/sink.ts";
 import { CommitRefusedError, MarkerMovedError, ObjectMissingError } from "../../../src/errors.ts";
+import { MemoryStaging, prepareTransaction, sinkEnvironment } from "../../../src/testing/sink-environment.ts";
 import {
   anyFault,
   commitUntilDone,
   type Fault,
   FaultPlan,
-  MemoryStaging,
   openUntilDone,
-  prepare,
   records,
   type SinkContract,
   type SinkFixture,
-  sinkEnvironment,
 } from "./sink.contract.ts";
 
 const ORIGINAL = "life1";
@@ -57,13 +55,13 @@ export function inheritedContract(contract: SinkContract): void {
 
     test("is committed once when the job that wrote it never does", async () => {
       const original = await openOriginal();
-      const transaction = await prepare(original, 1, records("a", 8));
+      const transaction = await prepareTransaction(original, 1, records("a", 8));
       await original.close();
       const fork = await openFork();
       await fork.commit(transaction, FROM);
       await fork.commit(transaction, FROM);
       expect(await committed()).toEqual(records("a", 8));
-      const own = await prepare(fork, 2, records("f", 4));
+      const own = await prepareTransaction(fork, 2, records("f", 4));
       await fork.commit(own);
       await fork.close();
       expect(await sorted()).toEqual([...records("a", 8), ...records("f", 4)]);
@@ -71,11 +69,11 @@ export function inheritedContract(contract: SinkContract): void {
 
     test("is not committed again when that job has done so, and gone on", async () => {
       const original = await openOriginal();
-      const transaction = await prepare(original, 1, records("a", 8));
+      const transaction = await prepareTransaction(original, 1, records("a", 8));
       await original.commit(transaction);
       const fork = await openFork();
       await fork.commit(transaction, FROM);
-      await original.commit(await prepare(original, 2, records("b", 4)));
+      await original.commit(await prepareTransaction(original, 2, records("b", 4)));
       await fork.commit(transaction, FROM);
       expect(await committed()).toEqual([...records("a", 8), ...records("b", 4)]);
       await original.close();
@@ -84,12 +82,12 @@ export function inheritedContract(contract: SinkContract): void {
 
     test("is not committed again by that job, which is not fenced and goes on", async () => {
       const original = await openOriginal();
-      const transaction = await prepare(original, 1, records("a", 8));
+      const transaction = await prepareTransaction(original, 1, records("a", 8));
       const fork = await openFork();
       await fork.commit(transaction, FROM);
       await original.commit(transaction);
-      await original.commit(await prepare(original, 2, records("b", 7)));
-      await original.commit(await prepare(original, 3, records("c", 2)));
+      await original.commit(await prepareTransaction(original, 2, records("b", 7)));
+      await original.commit(await prepareTransaction(original, 3, records("c", 2)));
       expect(await committed()).toEqual([...records("a", 8), ...records("b", 7), ...records("c", 2)]);
       await original.close();
       await fork.close();
@@ -98,13 +96,13 @@ export function inheritedContract(contract: SinkContract): void {
     test("is not committed again by a later generation of that job, which goes on", async () => {
       const original = await openOriginal();
       const state = original.snapshot();
-      const transaction = await prepare(original, 1, records("a", 8));
+      const transaction = await prepareTransaction(original, 1, records("a", 8));
       await original.close();
       const fork = await openFork();
       await fork.commit(transaction, FROM);
       const next = await openOriginal({ generation: 2, restoredCheckpointId: 1, restoredState: state });
       await next.commit(transaction);
-      await next.commit(await prepare(next, 2, records("b", 7)));
+      await next.commit(await prepareTransaction(next, 2, records("b", 7)));
       await fork.commit(transaction, { incarnation: ORIGINAL, generation: 2 });
       expect(await committed()).toEqual([...records("a", 8), ...records("b", 7)]);
       await next.close();
@@ -114,7 +112,7 @@ export function inheritedContract(contract: SinkContract): void {
     test("stops that job by name when it would go back behind it: nothing is written twice (P20)", async () => {
       const original = await openOriginal();
       const state = original.snapshot();
-      const transaction = await prepare(original, 5, records("a", 2));
+      const transaction = await prepareTransaction(original, 5, records("a", 2));
       await original.close();
       const fork = await openFork({ restoredCheckpointId: 5 });
       await fork.commit(transaction, FROM);
@@ -128,7 +126,7 @@ export function inheritedContract(contract: SinkContract): void {
     async function passedOver() {
       const original = await openOriginal();
       const state = original.snapshot();
-      const transaction = await prepare(original, 5, records("a", 2));
+      const transaction = await prepareTransaction(original, 5, records("a", 2));
       await original.close();
       const next = await openOriginal({ generation: 2, restoredCheckpointId: 4, restoredState: state });
       return { transaction, next, fork: await openFork({ restoredCheckpointId: 5 }) };
@@ -137,7 +135,7 @@ export function inheritedContract(contract: SinkContract): void {
     test("is neither committed nor taken for committed where a later generation of that job may write its records anew (P59)", async () => {
       const { transaction, next, fork } = await passedOver();
       await expect(fork.commit(transaction, FROM)).rejects.toThrow(MarkerMovedError);
-      await next.commit(await prepare(next, 6, records("a", 2)));
+      await next.commit(await prepareTransaction(next, 6, records("a", 2)));
       const looked = fork.commit(transaction, FROM);
       await expect(looked).rejects.toThrow(MarkerMovedError);
       await expect(looked).rejects.toThrow(
@@ -153,7 +151,7 @@ export function inheritedContract(contract: SinkContract): void {
         const incarnation = `raised-after-${calls}`;
         const original = await openOriginal({ incarnation });
         const state = original.snapshot();
-        const transaction = await prepare(original, 5, records(`r${calls}`, 8));
+        const transaction = await prepareTransaction(original, 5, records(`r${calls}`, 8));
         await original.close();
         // The fork's last request is still on the way while the job goes back behind what it is about.
         const at = { incarnation: `${incarnation}-fork`, restoredCheckpointId: 5, restoredState: undefined };
@@ -168,7 +166,7 @@ export function inheritedContract(contract: SinkContract): void {
         if (next instanceof Error) expect(next.message).toMatch(/beyond the restored checkpoint 4/);
         else {
           const writer = next as SinkWriter<string>;
-          await commitUntilDone(writer, await prepare(writer, 6, records(`r${calls}`, 8)));
+          await commitUntilDone(writer, await prepareTransaction(writer, 6, records(`r${calls}`, 8)));
           await writer.close();
         }
         const written = (await committed()).filter((record) => record.startsWith(`r${calls}-`));
@@ -178,7 +176,7 @@ export function inheritedContract(contract: SinkContract): void {
 
     test("is left alone when the fork knows that later generation: its leader has looked at that job", async () => {
       const { transaction, next, fork } = await passedOver();
-      await next.commit(await prepare(next, 6, records("a", 2)));
+      await next.commit(await prepareTransaction(next, 6, records("a", 2)));
       await fork.commit(transaction, { incarnation: ORIGINAL, generation: 2 });
       expect(await committed()).toEqual(records("a", 2));
       await next.close();
@@ -190,7 +188,7 @@ export function inheritedContract(contract: SinkContract): void {
         const incarnation = `dies-after-${calls}`;
         const original = await openOriginal({ incarnation });
         const state = original.snapshot();
-        const transaction = await prepare(original, 1, records(`d${calls}`, 8));
+        const transaction = await prepareTransaction(original, 1, records(`d${calls}`, 8));
         await original.close();
         const restored = { incarnation, generation: 2, restoredCheckpointId: 1, restoredState: state };
         await livesOnce([...Array<Fault>(calls).fill("none"), "crash after"], restored, (writer) =>
@@ -201,7 +199,7 @@ export function inheritedContract(contract: SinkContract): void {
         await commitUntilDone(fork, transaction, { incarnation, generation: 2 });
         const next = await openOriginal({ ...restored, generation: 3 });
         await commitUntilDone(next, transaction);
-        await next.commit(await prepare(next, 2, records(`e${calls}`, 4)));
+        await next.commit(await prepareTransaction(next, 2, records(`e${calls}`, 4)));
         await next.close();
         await fork.close();
         const written = (await committed()).filter((record) => /^[de]/.test(record));
@@ -212,7 +210,7 @@ export function inheritedContract(contract: SinkContract): void {
 
     test("stops the fork by name when the marker of that job is missing (P22)", async () => {
       const original = await openOriginal();
-      const transaction = await prepare(original, 1, records("a", 2));
+      const transaction = await prepareTransaction(original, 1, records("a", 2));
       await original.close();
       await fixture.loseMarkers();
       const fork = await openFork();
@@ -234,7 +232,9 @@ export function inheritedContract(contract: SinkContract): void {
         const writer = await openOriginal({ incarnation });
         const transactions: Committable[] = [];
         for (const [index, count] of counts.entries())
-          transactions.push(await prepare(writer, index + 1, records(`${label}t${index + 1}`, count)));
+          transactions.push(
+            await prepareTransaction(writer, index + 1, records(`${label}t${index + 1}`, count)),
+          );
         const restored = { restoredCheckpointId: counts.length, restoredState: writer.snapshot() };
         await writer.close();
         const from = { incarnation, generation: ofOriginal.length + 2 };
