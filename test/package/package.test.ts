@@ -211,6 +211,29 @@ await harness.close();
     expect(run(project, process.execPath, "harness.mjs")).toMatchObject({ status: 0, stdout: "42\n" });
   });
 
+  test("a sink of one's own, as the docs have it, passes the cases of sinks", () => {
+    const docs = readFileSync(join(root, "docs/connectors/own-connectors.md"), "utf8");
+    const [sink, cases] = [...docs.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text]) => text!);
+    const folder = join(project, "shelf");
+    mkdirSync(folder);
+    writeFileSync(join(folder, "shelf.ts"), sink!);
+    writeFileSync(join(folder, "shelf.test.ts"), cases!);
+    writeFileSync(join(folder, "my-store.ts"), MY_STORE);
+    const compilerOptions = {
+      ...{ strict: true, target: "es2023", module: "nodenext", moduleResolution: "nodenext" },
+      ...{ types: ["node"], typeRoots: [join(root, "node_modules/@types")], skipLibCheck: true },
+    };
+    writeFileSync(
+      join(folder, "tsconfig.json"),
+      JSON.stringify({ compilerOptions, files: ["shelf.ts", "shelf.test.ts", "my-store.ts"] }),
+    );
+    const compiler = join(root, "node_modules/typescript/bin/tsc");
+    expect(run(folder, process.execPath, compiler, "-p", ".")).toMatchObject({ status: 0, stdout: "" });
+    const tested = run(folder, process.execPath, "--test", "shelf.test.js");
+    expect(tested.stdout).toMatch(/pass 1[0-9]\b/);
+    expect(tested).toMatchObject({ status: 0, stderr: "" });
+  });
+
   test("npx tidemark --version is that of the package", () => {
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
       readonly version: string;
@@ -337,6 +360,27 @@ describe("the README, followed in an empty folder", () => {
     await job.shows("job word-count is suspended");
   });
 });
+
+/** The service that the sink of the docs writes to: whole transactions, one after the other. */
+const MY_STORE = `export class MyStore {
+  #entries = new Map<string, string>();
+  async get(name: string) { return this.#entries.get(name); }
+  async transaction<R>(work: (step: MyStep) => Promise<R>): Promise<R> {
+    const entries = new Map(this.#entries);
+    const result = await work({ get: async (name) => entries.get(name), set: (name, text) => void entries.set(name, text) });
+    this.#entries = entries;
+    return result;
+  }
+  async counts() {
+    const found = [...this.#entries].filter(([name]) => name.startsWith("count/"));
+    return found.map(([name, text]) => ({ word: name.slice(6), count: Number(text) }));
+  }
+  async dropMarkers() {
+    for (const name of this.#entries.keys()) if (name.startsWith("marker/")) this.#entries.delete(name);
+  }
+}
+interface MyStep { get(name: string): Promise<string | undefined>; set(name: string, text: string): void }
+`;
 
 function jsonLines(text: string): unknown[] {
   return text

@@ -12,8 +12,21 @@ import type { ConnectionOptions } from "mysql2";
 import { ConfigurationError, describeError } from "../../errors.ts";
 import { literalText } from "./literals.ts";
 
-/** Where the server is: a URL such as "mysql://user:password@host:3306/database", or the options of package mysql2. */
-export type MysqlConnection = string | Readonly<ConnectionOptions>;
+/** The options of a connection: those of package mysql2, of which these are the usual ones. */
+export interface MysqlConnectionOptions {
+  readonly host?: string;
+  /** Default 3306. */
+  readonly port?: number;
+  readonly user?: string;
+  readonly password?: string;
+  readonly database?: string;
+  /** The options of `tls.connect`: `ca`, `cert`, `key`, … */
+  readonly ssl?: object;
+  readonly [option: string]: unknown;
+}
+
+/** Where the server is: a URL such as "mysql://user:password@host:3306/database", or options. */
+export type MysqlConnection = string | MysqlConnectionOptions;
 
 export interface MysqlAnswer {
   /** Rows that the WHERE of an UPDATE or the statement as a whole has found or written. */
@@ -44,7 +57,8 @@ const SQL_MODE =
 /** @throws ConfigurationError when the package is not installed; else what package mysql2 throws */
 export const openMysqlSession: OpenMysqlSession = async (connection, name, signal) => {
   const { createConnection } = await loadPackage();
-  const given: ConnectionOptions = typeof connection === "string" ? { uri: connection } : connection;
+  const given: ConnectionOptions =
+    typeof connection === "string" ? { uri: connection } : (connection as ConnectionOptions);
   const client = createConnection({
     connectTimeout: sessionTimes.connectMs,
     enableKeepAlive: true,

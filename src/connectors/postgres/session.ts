@@ -11,8 +11,21 @@ import { once } from "node:events";
 import type { ClientConfig } from "pg";
 import { ConfigurationError, describeError } from "../../errors.ts";
 
-/** Where the server is: a URL such as "postgres://user:password@host:5432/database", or the options of package pg. */
-export type PostgresConnection = string | Readonly<ClientConfig>;
+/** The options of a connection: those of package pg, of which these are the usual ones. */
+export interface PostgresConnectionOptions {
+  readonly host?: string;
+  /** Default 5432. */
+  readonly port?: number;
+  readonly user?: string;
+  readonly password?: string | (() => string | Promise<string>);
+  readonly database?: string;
+  /** true, or the options of `tls.connect`: `ca`, `cert`, `key`, … */
+  readonly ssl?: boolean | object;
+  readonly [option: string]: unknown;
+}
+
+/** Where the server is: a URL such as "postgres://user:password@host:5432/database", or options. */
+export type PostgresConnection = string | PostgresConnectionOptions;
 
 export interface PostgresAnswer {
   /** The command tag's first word: "UPDATE", "COMMIT", "ROLLBACK". */
@@ -41,7 +54,8 @@ const CONNECT_MS_MAX = 10_000;
 /** @throws ConfigurationError when the packages are not installed; else what package pg throws */
 export const openPostgresSession: OpenPostgresSession = async (connection, signal) => {
   const { pg, copyFrom } = await loadPackages();
-  const given: ClientConfig = typeof connection === "string" ? { connectionString: connection } : connection;
+  const given =
+    typeof connection === "string" ? { connectionString: connection } : (connection as ClientConfig);
   const client = new pg.Client({
     connectionTimeoutMillis: CONNECT_MS_MAX,
     keepAlive: true,
