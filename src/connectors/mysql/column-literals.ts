@@ -39,6 +39,8 @@ export interface MysqlColumn {
   readonly charset: string | undefined;
   /** Digits behind the second, 0 to 6. */
   readonly precision: number;
+  /** Two values are the same exactly if they are spelled alike. */
+  readonly isExact: boolean;
 }
 
 const BITS: Readonly<Record<string, bigint>> = {
@@ -76,6 +78,13 @@ const HIGHEST: Readonly<Record<string, number>> = {
 };
 const DATE_TEXT = /^\d{4}-\d\d-\d\d$/;
 const TIME_TEXT = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?$/;
+
+/** By type and collation: most collations take letters of either case, or spaces at the end, for the same. */
+export function isExact(type: string, collation: string | undefined): boolean {
+  return (
+    type in BITS || type === "date" || BINARIES.has(type) || /_nopad_bin$|_0900_bin$/.test(collation ?? "")
+  );
+}
 
 /** Character sets of which it is known which characters they have. */
 export function isKnownCharset(charset: string): boolean {

@@ -4,8 +4,9 @@
  * A row is staged as what stands between the parentheses of VALUES. Statements hold many, and end before they are as
  * large as the server takes them.
  *
- * - XK3 A transaction whose rows would take more memory than `keyedBytesMax` goes through a temporary table, in which a
- *   later row of a key replaces the one before it.
+ * - XK3 A transaction whose rows would take more memory than `keyedBytesMax`, or whose keys can be spelled in several
+ *   ways ("A" is "a" by most collations), goes through a temporary table, in which a later row of a key replaces the
+ *   one before it.
  */
 import { collectedRows, type KeyedRow, rowsIn } from "../sql/keyed-rows.ts";
 import type { StagedTransaction } from "../transactions/target.ts";
@@ -24,11 +25,13 @@ export class RowStatements {
   readonly #keys: readonly string[];
   readonly #insert: string;
   readonly #onDuplicate: string;
+  readonly #isExact: boolean;
 
   constructor(table: MysqlTable) {
     this.#table = table;
     this.#names = table.columns.map(({ name }) => quoted(name));
     this.#keys = this.#names.slice(0, table.keyColumns);
+    this.#isExact = table.columns.slice(0, table.keyColumns).every(({ isExact }) => isExact);
     this.#insert = `INSERT INTO ${table.name} (${this.#names.join(", ")}) VALUES `;
     const others = this.#names.slice(table.keyColumns);
     // A row that is nothing but its key is found, and stays.
@@ -42,12 +45,12 @@ export class RowStatements {
   async write(session: MysqlSession, transaction: StagedTransaction<Uint8Array>): Promise<void> {
     if (this.#table.keyColumns === 0) {
       for await (const batch of transaction.batches())
-        await this.#inserted(session, this.#insert, [...rowsIn(batch)].map(tupleOf), "");
+        await this.#inserted(session, this.#insert, rowsIn(batch).map(tupleOf), "");
       return;
     }
-    const rows = await collectedRows(transaction, rowLimits.keyedBytesMax);
+    const rows = this.#isExact ? await collectedRows(transaction, rowLimits.keyedBytesMax) : undefined;
     if (rows === undefined) return this.#writeLarge(session, transaction);
-    const deletions = rows.filter(({ isDeletion }) => isDeletion).map(({ bytes }) => this.#isRow(bytes));
+    const deletions = rows.filter(({ isDeletion }) => isDeletion).map(({ key }) => this.#isRow(key));
     const upserts = rows.filter(({ isDeletion }) => !isDeletion).map(tupleOf);
     await this.#inStatements(session, `DELETE FROM ${this.#table.name} WHERE `, deletions, " OR ", "");
     await this.#inserted(session, this.#insert, upserts, this.#onDuplicate);
@@ -76,8 +79,8 @@ export class RowStatements {
   }
 
   /** A condition that finds the row of a key. Keys are staged as a list of literals. */
-  #isRow(key: Buffer): string {
-    return `(${this.#keys.join(", ")}) = (${key.toString("utf8")})`;
+  #isRow(key: string): string {
+    return `(${this.#keys.join(", ")}) = (${key})`;
   }
 
   async #writeLarge(session: MysqlSession, transaction: StagedTransaction<Uint8Array>): Promise<void> {
@@ -95,9 +98,9 @@ export class RowStatements {
     );
     const replace = `REPLACE INTO ${TEMPORARY} (${names}, ${DELETION}) VALUES `;
     for await (const batch of transaction.batches()) {
-      const tuples = [...rowsIn(batch)].map(
-        ({ isDeletion, bytes }) =>
-          `(${bytes.toString("utf8")}${isDeletion ? ",NULL".repeat(others) : ""},${isDeletion ? 1 : 0})`,
+      const tuples = rowsIn(batch).map(
+        ({ isDeletion, text }) =>
+          `(${text}${isDeletion ? ",NULL".repeat(others) : ""},${isDeletion ? 1 : 0})`,
       );
       await this.#inserted(session, replace, tuples, "");
     }
@@ -114,6 +117,6 @@ export class RowStatements {
   }
 }
 
-function tupleOf({ bytes }: KeyedRow): string {
-  return `(${bytes.toString("utf8")})`;
+function tupleOf({ text }: KeyedRow): string {
+  return `(${text})`;
 }

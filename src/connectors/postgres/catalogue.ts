@@ -6,7 +6,7 @@
 import { EnvironmentError, PrerequisiteError } from "../../errors.ts";
 import type { RowMapping } from "../sql/row-mapping.ts";
 import { type DescribedTable, MARKER_TABLE, noColumn } from "../sql/sink.ts";
-import { type PostgresColumn, shownType } from "./copy-text.ts";
+import { EXACT, type PostgresColumn, shownType } from "./copy-text.ts";
 import { qualified, quoted } from "./identifiers.ts";
 import { markerTableDdl } from "./marker-table.ts";
 import type { PostgresSession } from "./session.ts";
@@ -14,6 +14,8 @@ import type { PostgresSession } from "./session.ts";
 interface CatalogueColumn extends PostgresColumn {
   /** As a cast spells it: "integer", "shop.colour". */
   readonly sqlType: string;
+  /** Two values are the same exactly if they are spelled alike. */
+  readonly isExact: boolean;
 }
 
 /** The table, and the columns that are written, in the order of the mapping. */
@@ -35,9 +37,11 @@ SELECT n.nspname AS schema, c.relname AS "table", c.relkind AS kind, a.attname A
   CASE WHEN COALESCE(base.typname, t.typname) IN ('varchar', 'bpchar', '_varchar', '_bpchar')
     AND COALESCE(NULLIF(t.typtypmod, -1), a.atttypmod) > 4 THEN COALESCE(NULLIF(t.typtypmod, -1), a.atttypmod) - 4 END AS length,
   a.attnotnull OR t.typnotnull AS is_required, a.atthasdef OR a.attidentity <> '' AS has_default,
-  a.attgenerated <> '' OR a.attidentity = 'a' AS is_generated
+  a.attgenerated <> '' OR a.attidentity = 'a' AS is_generated,
+  COALESCE(co.collisdeterministic, true) AS is_deterministic
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_collation co ON co.oid = a.attcollation
 LEFT JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type base ON base.oid = t.typbasetype
 WHERE c.oid = to_regclass($1) ORDER BY a.attnum`;
 
@@ -130,6 +134,7 @@ function columnIn(rows: readonly Row[], name: string, table: string): CatalogueC
     sqlType: found.sql_type ?? "",
     length: found.length === null || found.length === undefined ? undefined : Number(found.length),
     isNullable: !isTrue(found.is_required),
+    isExact: EXACT.has(found.type ?? "") && isTrue(found.is_deterministic),
   };
 }
 

@@ -31,8 +31,8 @@ export interface PostgresColumn {
   readonly isNullable: boolean;
 }
 
-/** Spells a value, without escapes of COPY. @throws RecordRefusedError */
-export type Spell = (value: unknown) => string;
+/** Spells a value. @throws RecordRefusedError */
+type Spell = (value: unknown) => string;
 
 const NULL = "\\N";
 
@@ -41,10 +41,12 @@ export function columnWriter(place: string, column: PostgresColumn): (value: unk
   const { name, type, isNullable } = column;
   const refuse = (problem: string): never => refuseColumn(place, name, `(${shownType(column)}) ${problem}`);
   const spell = type.startsWith("_") ? arrayOf(type.slice(1), column, refuse) : spellOf(type, column, refuse);
+  const isPlain = PLAIN.has(type);
   return (value) => {
     if (value === null) return isNullable ? NULL : refuse("takes no null");
     if (value === undefined) return refuse("gets undefined; give null for no value");
-    return escapeCopy(spell(value));
+    const text = spell(value);
+    return isPlain ? text : escapeCopy(text);
   };
 }
 
@@ -60,6 +62,26 @@ const INTEGERS: Readonly<Record<string, readonly [bigint, bigint]>> = {
   int8: [-(2n ** 63n), 2n ** 63n - 1n],
   oid: [0n, 2n ** 32n - 1n],
 };
+/** What is spelled of these has nothing to escape. */
+const PLAIN: ReadonlySet<string> = new Set([
+  ...Object.keys(INTEGERS),
+  "bool",
+  "float4",
+  "float8",
+  "numeric",
+  "uuid",
+  "timestamptz",
+  "timestamp",
+  "date",
+]);
+/** Types of which two values are the same exactly if they are spelled alike. */
+export const EXACT: ReadonlySet<string> = new Set([
+  ...Object.keys(INTEGERS),
+  "bool",
+  "uuid",
+  "text",
+  "varchar",
+]);
 const TEXTS: ReadonlySet<string> = new Set(["text", "varchar", "bpchar", "name", "citext", "char"]);
 const UUID = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 const DATE_TEXT = /^\d{4,6}-\d\d-\d\d$/;
@@ -81,7 +103,9 @@ function spellOf(type: string, column: PostgresColumn, refuse: Refuse): Spell {
       return (value) => numeric(value, refuse);
     case "uuid":
       return (value) =>
-        typeof value === "string" && UUID.test(value) ? value : refuse(got(value, "a UUID as text"));
+        typeof value === "string" && UUID.test(value)
+          ? value.replaceAll("-", "").toLowerCase()
+          : refuse(got(value, "a UUID as text"));
     case "json":
     case "jsonb":
       return (value) => json(value, type, refuse);

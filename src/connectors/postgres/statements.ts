@@ -3,8 +3,8 @@
  *
  * - XP1 Appended rows go by COPY as they were staged. Rows with a key go as arrays, sorted (XK2), as many in a
  *   statement as `rowsPerStatement`.
- * - XP2 A transaction whose rows would take more memory than `keyedBytesMax` goes through a temporary table: the server
- *   finds the last row of each key there.
+ * - XP2 A transaction whose rows would take more memory than `keyedBytesMax`, or whose keys can be spelled in several
+ *   ways, goes through a temporary table: the server finds the last row of each key there.
  */
 import { collectedRows, type KeyedRow, rowsIn } from "../sql/keyed-rows.ts";
 import type { StagedTransaction } from "../transactions/target.ts";
@@ -25,11 +25,13 @@ export class RowStatements {
   readonly #names: readonly string[];
   readonly #keys: readonly string[];
   readonly #onConflict: string;
+  readonly #isExact: boolean;
 
   constructor(table: PostgresTable) {
     this.#table = table;
     this.#names = table.columns.map(({ name }) => quoted(name));
     this.#keys = this.#names.slice(0, table.keyColumns);
+    this.#isExact = table.columns.slice(0, table.keyColumns).every(({ isExact }) => isExact);
     const others = this.#names.slice(table.keyColumns);
     const action =
       others.length === 0
@@ -42,7 +44,7 @@ export class RowStatements {
     const { name, keyColumns } = this.#table;
     if (keyColumns === 0)
       return session.copy(`COPY ${name} (${this.#names.join(", ")}) FROM STDIN`, transaction.batches());
-    const rows = await collectedRows(transaction, rowLimits.keyedBytesMax);
+    const rows = this.#isExact ? await collectedRows(transaction, rowLimits.keyedBytesMax) : undefined;
     if (rows === undefined) return this.#writeLarge(session, transaction);
     const upserts = rows.filter(({ isDeletion }) => !isDeletion);
     const deletions = rows.filter(({ isDeletion }) => isDeletion);
@@ -102,16 +104,21 @@ export class RowStatements {
 
 /** One array for each column, in the server's own words. */
 function arraysOf(rows: readonly KeyedRow[], columns: number): string[] {
-  const arrays: string[][] = Array.from({ length: columns }, () => []);
-  for (const { bytes } of rows) {
-    const fields = fieldsOf(bytes.toString("utf8"));
-    for (let i = 0; i < columns; i += 1) arrays[i]!.push(elementOf(fields[i]!));
+  const arrays: string[] = Array(columns).fill("{");
+  let separator = "";
+  for (const { text } of rows) {
+    const fields = fieldsOf(text);
+    for (let i = 0; i < columns; i += 1) arrays[i] += separator + elementOf(fields[i]!);
+    separator = ",";
   }
-  return arrays.map((elements) => `{${elements.join(",")}}`);
+  return arrays.map((elements) => `${elements}}`);
 }
 
+const QUOTED = /[\\"]/;
+
 function elementOf(field: string | null): string {
-  return field === null ? "NULL" : `"${/[\\"]/.test(field) ? field.replace(/[\\"]/g, "\\$&") : field}"`;
+  if (field === null) return "NULL";
+  return QUOTED.test(field) ? `"${field.replace(/[\\"]/g, "\\$&")}"` : `"${field}"`;
 }
 
 /** Lines of COPY for the temporary table. @param others columns that are not of the key, which deletions do not have */
@@ -120,10 +127,8 @@ async function* numbered(transaction: StagedTransaction<Uint8Array>, others: num
   const nothing = "\t\\N".repeat(others);
   for await (const batch of transaction.batches()) {
     const lines: string[] = [];
-    for (const { isDeletion, bytes } of rowsIn(batch)) {
-      lines.push(
-        `${order}\t${isDeletion ? "t" : "f"}\t${bytes.toString("utf8")}${isDeletion ? nothing : ""}\n`,
-      );
+    for (const { isDeletion, text } of rowsIn(batch)) {
+      lines.push(`${order}\t${isDeletion ? "t" : "f"}\t${text}${isDeletion ? nothing : ""}\n`);
       order += 1;
     }
     yield Buffer.from(lines.join(""));

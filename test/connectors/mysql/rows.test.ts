@@ -203,6 +203,27 @@ describe.skipIf(!has)(`rows in MariaDB${MARIADB_MISSING}`, () => {
     ]);
   });
 
+  test.each([
+    ["decimal(5,2)", ["1.0", "1", "1.00"]],
+    ["varchar(9)", ["Zürich", "ZURICH", "zürich "]],
+    ["varchar(9) COLLATE utf8mb4_bin", ["a", "a ", "a  "]],
+    ["datetime(3)", ["2026-01-01 00:00:00.1", "2026-01-01T00:00:00.100", new Date("2026-01-01T00:00:00.1Z")]],
+  ])("a key of %s that is spelled in several ways is one key", async (type, keys) => {
+    await ask(`CREATE TABLE t (k ${type} PRIMARY KEY, n int)`);
+    const rows = keys.map((k, n) => ({ k, n }));
+    const options = {
+      table: "t",
+      columns: { k: "k", n: "n" },
+      key: ["k"],
+      deletes: ({ n }: { n: number }) => n < 0,
+    } as const;
+    await written<{ k: unknown; n: number }>(options, rows);
+    expect(await ask("SELECT n FROM t")).toEqual([{ n: `${keys.length - 1}` }]);
+    await ask("DELETE FROM tidemark_marker");
+    await written<{ k: unknown; n: number }>(options, [rows[0]!, { k: keys[1], n: -1 }]);
+    expect(await ask("SELECT n FROM t")).toEqual([]);
+  });
+
   test("columns that the sink does not name keep what they have", async () => {
     await makeStock();
     await ask("INSERT INTO stock VALUES ('a', 1, 3, 42)");

@@ -226,6 +226,28 @@ describe.skipIf(!hasPostgres)(`rows in PostgreSQL${hasPostgres ? "" : ` (${POSTG
     ]);
   });
 
+  test.each([
+    ["numeric", ["1.0", "1", "1.00"]],
+    ["uuid", ["A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc999c0b4ef8bb6d6bb9bd380a11"]],
+    ["timestamptz", ["2026-01-01T00:00:00Z", new Date("2026-01-01T00:00:00Z"), "2026-01-01 01:00:00+01"]],
+    ["char(3)", ["a", "a  ", "a "]],
+    ["float8", [0, -0]],
+  ])("a key of %s that is spelled in several ways is one key", async (type, keys) => {
+    await ask(`CREATE TABLE t (k ${type} PRIMARY KEY, n int)`);
+    const rows = keys.map((k, n) => ({ k, n }));
+    const options = {
+      table: "t",
+      columns: { k: "k", n: "n" },
+      key: ["k"],
+      deletes: ({ n }: { n: number }) => n < 0,
+    } as const;
+    await written<{ k: unknown; n: number }>(options, rows);
+    expect(await ask("SELECT n FROM t")).toEqual([{ n: `${keys.length - 1}` }]);
+    await ask("DELETE FROM tidemark_marker");
+    await written<{ k: unknown; n: number }>(options, [rows[0]!, { k: keys[1], n: -1 }]);
+    expect(await ask("SELECT n FROM t")).toEqual([]);
+  });
+
   test("columns that the sink does not name keep what they have", async () => {
     await makeStock();
     await ask("INSERT INTO stock VALUES ('a', 1, 3, 42)");
