@@ -27,6 +27,8 @@ export { jetstreamSource } from "./connectors/jetstream/source.ts";
 export type { MysqlConnection, MysqlConnectionOptions } from "./connectors/mysql/session.ts";
 export type { MysqlSinkOptions } from "./connectors/mysql/sink.ts";
 export { mysqlSink } from "./connectors/mysql/sink.ts";
+export type { NatsSourceOptions } from "./connectors/nats/source.ts";
+export { natsSource } from "./connectors/nats/source.ts";
 export type { PostgresConnection, PostgresConnectionOptions } from "./connectors/postgres/session.ts";
 export type { PostgresSinkOptions } from "./connectors/postgres/sink.ts";
 export { postgresSink } from "./connectors/postgres/sink.ts";

@@ -106,7 +106,7 @@ const RULES: readonly Rule[] = [
   { files: /^src\/s3\//, mayImport: [...contracts, "@aws-sdk/client-s3", "node:"] },
   { files: /^src\/memory\//, mayImport: [...contracts, "src/state/disk/store/row-store.ts", "node:"] },
   { files: /^src\/lmdb\//, mayImport: ["src/state/", ...words, "lmdb", "node:"] },
-  { files: /^src\/connectors\/(jetstream|kv)\//, mayImport: [...connecting, "src/nats/"] },
+  { files: /^src\/connectors\/(jetstream|kv|nats)\//, mayImport: [...connecting, "src/nats/"] },
   { files: /^src\/connectors\/postgres\//, mayImport: [...connecting, "pg", "pg-copy-streams"] },
   { files: /^src\/connectors\/mysql\//, mayImport: [...connecting, "mysql2"] },
   { files: /^src\/connectors\//, mayImport: connecting },
