@@ -3,8 +3,9 @@
  *
  * Owns: what is kept of messages until the job takes them, and what is said of those that were not kept.
  *
- * - XN1 Nothing can be read again: what came while no subtask was subscribed, and what was taken behind the last completed
- *   checkpoint before a failure, is gone. The source says so by `replayable: false`, and the job when it starts.
+ * - XN1 Nothing can be read again: what came while no subtask was subscribed, and what was taken behind the last
+ *   completed checkpoint before a failure, is gone. The source says so by `replayable: false`, and the job when it
+ *   starts.
  * - XN2 The publisher is not slowed: what comes while as much waits as may wait is dropped, counted and told of.
  */
 import { checkMembers } from "../../config/members.ts";
@@ -48,8 +49,8 @@ export function natsSource(options: NatsSourceOptions & { readonly decode: "byte
 /** Records are what `decode` returns for (data, subject). `data` is a view: copy what is to be kept of it. */
 export function natsSource<T>(options: NatsSourceOptions & { readonly decode: Decoder<T> }): Source<T>;
 /**
- * Reads subjects of core NATS. It cannot read anything again, so a job with it is never exactly-once from end to end:
- * a failure loses what was read since the last completed checkpoint, and what is published before the job is back. Put a
+ * Reads subjects of core NATS. It cannot read anything again, so a job with it is never exactly-once from end to end: a
+ * failure loses what was read since the last completed checkpoint, and what is published before the job is back. Put a
  * stream on the subjects and read it with `jetstreamSource` where that matters.
  *
  * @throws ConfigurationError naming the option

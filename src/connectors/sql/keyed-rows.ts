@@ -4,8 +4,8 @@
  * Layout of a row: u32 bytes of its text, with the highest bit set for a deletion; u32 characters of its key, which it
  * begins with; the text. Little endian.
  *
- * - XK1 Within one transaction the last row of a key wins, so a statement never meets a key twice. That two keys are one
- *   is told by their text: a table whose key can be spelled in several ways is left to the server.
+ * - XK1 Within one transaction the last row of a key wins, so a statement never meets a key twice. That two keys are
+ *   one is told by their text: a table whose key can be spelled in several ways is left to the server.
  * - XK2 Rows come out in the order of their keys' text, whichever writer has them: two transactions that touch the same
  *   keys then lock them in one order and do not deadlock.
  */
