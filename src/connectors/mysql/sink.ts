@@ -50,7 +50,7 @@ export function mysqlSink<T>(
 ): Sink<T> {
   checkMembers(options, OPTIONS, "mysqlSink", "option");
   const { connection, provision = false } = options;
-  checkConnection("mysqlSink", connection, provision, "mysql://user@host:3306/database", "mysql2");
+  checkConnection("mysqlSink", connection, provision, ["mysql:", "mariadb:"], "mysql2");
   const mapping = rowMapping(options, "mysqlSink");
   // Without the password.
   const place = `MySQL table ${mapping.schema === undefined ? "" : `${mapping.schema}.`}${mapping.table}`;

@@ -50,7 +50,7 @@ export function postgresSink<T>(
 ): Sink<T> {
   checkMembers(options, OPTIONS, "postgresSink", "option");
   const { connection, provision = false } = options;
-  checkConnection("postgresSink", connection, provision, "postgres://user@host:5432/database", "pg");
+  checkConnection("postgresSink", connection, provision, ["postgres:", "postgresql:"], "pg");
   const mapping = rowMapping(options, "postgresSink");
   // Without the password.
   const place = `PostgreSQL table ${mapping.schema === undefined ? "" : `${mapping.schema}.`}${mapping.table}`;

@@ -63,6 +63,8 @@ export function commitError({ is, words, cause }: JudgedError, place: string, ac
 /** The same while a sink is checked or opened. */
 export function openError({ is, words, cause }: JudgedError, place: string): TidemarkError {
   if (cause instanceof TidemarkError) return cause;
-  const Kind = is === "lost" || is === "again" ? TargetUnavailableError : EnvironmentError;
-  return new Kind(`${place}: ${words}`, { cause });
+  if (is === "again") return new TargetUnavailableError(`${place}: ${words}`, { cause });
+  if (is !== "lost") return new EnvironmentError(`${place}: ${words}`, { cause });
+  const hint = "is the server running, and does option connection name it?";
+  return new TargetUnavailableError(`${place}: ${words}; ${hint}`, { cause });
 }

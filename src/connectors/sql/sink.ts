@@ -142,21 +142,27 @@ export function checkConnection(
   sink: string,
   connection: unknown,
   provision: unknown,
-  example: string,
+  schemes: readonly string[],
   packageName: string,
 ): void {
+  const example = `${schemes[0]}//user@host/database`;
   const isOne =
     typeof connection === "string"
-      ? connection !== ""
+      ? URL.canParse(connection) && schemes.includes(new URL(connection).protocol)
       : typeof connection === "object" && connection !== null;
   if (!isOne)
     throw new ConfigurationError(
       "connection",
-      `${sink}: connection must be a URL such as "${example}", or options of package ${packageName}, got ${show(connection)}`,
+      `${sink}: connection must be a URL such as "${example}", or options of package ${packageName}, got ${typeof connection === "string" ? show(withoutPassword(connection)) : show(connection)}`,
     );
   if (typeof provision !== "boolean")
     throw new ConfigurationError(
       "provision",
       `${sink}: provision must be true or false, got ${show(provision)}`,
     );
+}
+
+/** A text that is no URL may be one with a slip in it. */
+function withoutPassword(text: string): string {
+  return text.replace(/:[^:@/]*@/, ":***@");
 }

@@ -63,6 +63,11 @@ describe.skipIf(!hasPostgres)(
   () => {
     test.each<[string, object, RegExp]>([
       ["connection", { connection: "" }, /connection must be a URL such as/],
+      [
+        "connection",
+        { connection: "mysql://a:secret@b/c" },
+        /such as "postgres:\/\/user@host\/database".*got "mysql:\/\/a:\*\*\*@b\/c"/,
+      ],
       ["table", { table: "" }, /table must be a name/],
       ["table", { table: { schema: "a" } }, /table must be a name/],
       ["columns", { columns: {} }, /columns must say what each column gets/],
