@@ -18,6 +18,8 @@ export type {
 export type { Duration, Size } from "./config/quantity.ts";
 export type { FileSinkOptions } from "./connectors/file-sink.ts";
 export { fileSink } from "./connectors/file-sink.ts";
+export type { FileSourceOptions } from "./connectors/files/source.ts";
+export { fileSource } from "./connectors/files/source.ts";
 export type { GeneratorSourceOptions } from "./connectors/generator-source.ts";
 export { generatorSource } from "./connectors/generator-source.ts";
 export type { JetStreamSinkOptions } from "./connectors/jetstream/sink.ts";

@@ -1,5 +1,9 @@
+import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll } from "vitest";
+import { fileSource } from "../../src/connectors/files/source.ts";
 import { generatorSource } from "../../src/connectors/generator-source.ts";
 import { type JetStreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
@@ -35,6 +39,23 @@ describeSourceContract("generator", async (count) => ({
   grow: async () => {},
   close: async () => {},
 }));
+
+describeSourceContract("file", async (count) => {
+  const directory = await mkdtemp(join(tmpdir(), "tidemark-lines-"));
+  const paths = [0, 1].map((split) => join(directory, `${split}.txt`));
+  const lines = (split: number, from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => `${split}:${from + i}\n`).join("");
+  for (const [split, path] of paths.entries()) await writeFile(path, lines(split, 0, count));
+  return {
+    nats: undefined,
+    bounded: () => fileSource({ paths: directory, decode: "text" }),
+    unbounded: () => fileSource({ paths, decode: "text", tail: true }),
+    grow: async () => {
+      for (const [split, path] of paths.entries()) await appendFile(path, lines(split, count, count + 1));
+    },
+    close: () => rm(directory, { recursive: true }),
+  };
+});
 
 let server: TestServer;
 
