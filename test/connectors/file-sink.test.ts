@@ -114,9 +114,11 @@ test("hidden files of writers that a rescale has left none of go with those of t
   const writers = await Promise.all(
     [0, 1, 2, 3, 4].map((subtaskIndex) => sink.open(sinkEnvironment({ subtaskIndex, parallelism: 5 }))),
   );
-  const decided = await Promise.all(writers.map((writer, i) => prepare(writer, 1, [`decided ${i}`])));
+  const decided = await Promise.all(
+    writers.map((writer, i) => prepareTransaction(writer, 1, [`decided ${i}`])),
+  );
   await writers[4]!.keep?.();
-  for (const [i, writer] of writers.entries()) await prepare(writer, 2, [`never decided ${i}`]);
+  for (const [i, writer] of writers.entries()) await prepareTransaction(writer, 2, [`never decided ${i}`]);
   const at = { generation: 2, restoredCheckpointId: 1, parallelism: 2 };
   const [first, second] = [
     await sink.open(sinkEnvironment({ ...at, subtaskIndex: 0 })),
@@ -125,11 +127,11 @@ test("hidden files of writers that a rescale has left none of go with those of t
   for (const i of [0, 2]) await first.commit(decided[i]!);
   for (const i of [1, 3]) await second.commit(decided[i]!);
   expect(await hidden(".open")).toHaveLength(6);
-  await first.commit(await prepare(first, 3, ["own"]));
+  await first.commit(await prepareTransaction(first, 3, ["own"]));
   const left = await hidden(".open");
   // Those of writers 1 and 3 are the other one's; writer 4's is a savepoint's.
   expect(left.map((file) => Number(file.split(",")[2])).sort()).toEqual([1, 3, 4]);
-  await second.commit(await prepare(second, 3, ["own"]));
+  await second.commit(await prepareTransaction(second, 3, ["own"]));
   expect((await hidden(".open")).map((file) => Number(file.split(",")[2]))).toEqual([4]);
   expect(await visible()).toHaveLength(6);
 });
