@@ -15,6 +15,7 @@ import { encodeValue } from "../../src/formats/codec.ts";
 import { encodeRecord, jobKey, parseRecord } from "../../src/formats/job-record.ts";
 import { encodeLease, parseLease } from "../../src/formats/lease.ts";
 import { encodeManifest, parseManifest } from "../../src/formats/manifest.ts";
+import { parseFilePosition } from "../../src/formats/positions/file-position.ts";
 import { parseIndexed } from "../../src/formats/positions/indexed-split.ts";
 import { encodeSplitPosition, parseSplitPosition } from "../../src/formats/positions/split-position.ts";
 import { parseReadPosition, parseStreamSplit } from "../../src/formats/positions/stream-position.ts";
@@ -22,6 +23,7 @@ import { encodeSavepoint, parseSavepoint } from "../../src/formats/savepoint-met
 import {
   parseFileTransaction,
   parseMemoryTransaction,
+  parseRecordTransaction,
   parseStreamTransaction,
 } from "../../src/formats/transactions/transaction-detail.ts";
 import {
@@ -92,6 +94,14 @@ const FORMATS: readonly Format[] = [
     roundTrip: (value: { split: { id: string }; position: unknown }) => parseIndexed(value, "numbers"),
   },
   {
+    ...{
+      name: "split of a file",
+      good: { split: { id: "/in/a", end: 90 }, position: { offset: 40, lines: 3, head: 7 } },
+    },
+    error: ObjectCorruptError,
+    roundTrip: (value: { split: { id: string }; position: unknown }) => parseFilePosition(value, "lines"),
+  },
+  {
     ...{ name: "marker", good: marker, error: CommitRefusedError, newer: { format: 1 } },
     roundTrip: (value: typeof marker) => parseMarker(encodeMarker(value, "m"), "m", "the marker"),
   },
@@ -110,6 +120,11 @@ const FORMATS: readonly Format[] = [
     },
     ...{ error: CommitRefusedError },
     roundTrip: (value: unknown) => parseStreamTransaction(value, 0),
+  },
+  {
+    ...{ name: "transaction of records", good: { version: 1, records: [2], inline: "A".repeat(28) } },
+    ...{ error: CommitRefusedError },
+    roundTrip: (value: unknown) => parseRecordTransaction(value, 0, "the sink"),
   },
   {
     name: "transaction of a file",

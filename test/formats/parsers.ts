@@ -44,6 +44,7 @@ import {
   parseInputTime,
   parseOperatorTime,
 } from "../../src/formats/positions/event-time.ts";
+import { parseFilePosition } from "../../src/formats/positions/file-position.ts";
 import { encodeFormerWindows, parseFormerWindows } from "../../src/formats/positions/former-windows.ts";
 import { parseIndexed } from "../../src/formats/positions/indexed-split.ts";
 import { encodeSplitPosition, parseSplitPosition } from "../../src/formats/positions/split-position.ts";
@@ -57,6 +58,7 @@ import { parsedJson, text, unpacked } from "../../src/formats/shape.ts";
 import {
   parseFileTransaction,
   parseMemoryTransaction,
+  parseRecordTransaction,
   parseStreamTransaction,
 } from "../../src/formats/transactions/transaction-detail.ts";
 import {
@@ -199,6 +201,7 @@ function wholeChunks(bytes: Uint8Array): unknown {
 }
 
 const split = { split: { id: "0", index: 1, splits: 2, end: 9 }, position: 3 };
+const fileSplit = { split: { id: "/in/a", end: 90 }, position: { offset: 40, lines: 3, head: 7 } };
 const event = {
   t: 1,
   job: "a",
@@ -400,6 +403,13 @@ export const PARSERS: readonly Parser[] = [
     errors: [ObjectCorruptError],
   },
   {
+    functions: ["parseFilePosition"],
+    good: [copied(fileSplit)],
+    parse: (bytes) =>
+      parseFilePosition({ split: { id: "0" }, ...objectIn(bytes) } as typeof fileSplit, "lines"),
+    errors: [ObjectCorruptError],
+  },
+  {
     functions: ["parseStreamSplit", "streamPositionIn"],
     good: [copied(streamSplit)],
     parse: (bytes) => {
@@ -436,6 +446,12 @@ export const PARSERS: readonly Parser[] = [
       if (has("parts")) return parseMemoryTransaction(detail);
       return has("file") ? parseFileTransaction(detail) : parseStreamTransaction(detail, 0);
     },
+    errors: [CommitRefusedError],
+  },
+  {
+    functions: ["parseRecordTransaction"],
+    good: [copied({ version: 1, records: [2], inline: "AAAA" })],
+    parse: (bytes) => parseRecordTransaction(valueIn(bytes), 0, "the sink"),
     errors: [CommitRefusedError],
   },
   {
