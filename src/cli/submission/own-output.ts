@@ -2,7 +2,7 @@
 import type { SinkTarget } from "../../dataflow/sink.ts";
 import type { SourceSplit } from "../../dataflow/source.ts";
 import { ConfigurationError } from "../../errors.ts";
-import { filtersOverlap } from "../../nats/reader/subject-filter.ts";
+import { filtersOverlap } from "../../formats/positions/subject-filter.ts";
 
 interface ReadStream extends SourceSplit {
   readonly stream?: string;

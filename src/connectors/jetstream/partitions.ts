@@ -5,7 +5,7 @@
  */
 import { checkMembers } from "../../config/members.ts";
 import { ConfigurationError } from "../../errors.ts";
-import { isSubjectFilter } from "../../nats/reader/subject-filter.ts";
+import { isSubjectFilter } from "../../formats/positions/subject-filter.ts";
 
 /** Which token of the subjects is a message's partition, and how many there are. */
 export interface SubjectPartitions {

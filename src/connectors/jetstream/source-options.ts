@@ -2,7 +2,8 @@
 import { checkMembers } from "../../config/members.ts";
 import type { Gaps } from "../../dataflow/source.ts";
 import { ConfigurationError } from "../../errors.ts";
-import { FilterSet, isSubjectFilter } from "../../nats/reader/subject-filter.ts";
+import { isSubjectFilter } from "../../formats/positions/subject-filter.ts";
+import { FilterSet } from "../../nats/reader/subject-filter.ts";
 import { checkPartitions, filtersByPartition, type SubjectPartitions } from "./partitions.ts";
 
 /** The options of `jetstreamSource`, besides `decode`. */

@@ -5,10 +5,10 @@
  *   subjects: before the job begins, where they are a refusal, and while it runs, where they are a trouble.
  */
 import { ConfigurationError, EnvironmentError } from "../../errors.ts";
+import { filtersOverlap } from "../../formats/positions/subject-filter.ts";
 import type { NatsEnvironment, StreamInfo } from "../../nats/connection/environment.ts";
 import { NatsLink } from "../../nats/connection/link.ts";
 import { natsCommand } from "../../nats/connection/nats-command.ts";
-import { filtersOverlap } from "../../nats/reader/subject-filter.ts";
 import { isPartition, placeIn, type SubjectPartitions, wildcardOf } from "./partitions.ts";
 
 /** A destination of a subject transform: "{{partition(12,1)}}", in any spelling that the server takes. */

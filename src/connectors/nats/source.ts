@@ -22,10 +22,11 @@ import {
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { ConfigurationError, OperatorError } from "../../errors.ts";
 import { parseIndexed } from "../../formats/positions/indexed-split.ts";
+import { isSubjectFilter } from "../../formats/positions/subject-filter.ts";
 import { denialIn } from "../../nats/connection/denials.ts";
 import { NatsEnvironment } from "../../nats/connection/environment.ts";
 import { type Decode, type Decoder, decodeMessage, type ParsedMessage } from "../../nats/reader/decoding.ts";
-import { FilterSet, isSubjectFilter } from "../../nats/reader/subject-filter.ts";
+import { FilterSet } from "../../nats/reader/subject-filter.ts";
 
 /** The options of `natsSource`, besides `decode`. */
 export interface NatsSourceOptions {

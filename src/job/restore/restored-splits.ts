@@ -8,6 +8,7 @@
  */
 import type { GraphPlan, JobRecord } from "../../../machines/protocol.ts";
 import { asDecided, type SourceSplit } from "../../dataflow/source.ts";
+import { filtersOverlap } from "../../formats/positions/subject-filter.ts";
 import type { FinishedOperators } from "./finished-operators.ts";
 
 export type Splits = JobRecord["splits"];
@@ -19,12 +20,14 @@ export function newSplits(before: readonly Split[], now: readonly Split[]): stri
   return now.filter(({ id }) => !known.has(id)).map(({ id }) => id);
 }
 
-/** Sources whose known splits are to be read from another input than before, in words. */
+/** Sources whose known splits are to be read from another input than before, or a second time, in words. */
 export function exchangedInputs(before: Splits, now: Splits): { source: string; problem: string }[] {
   return Object.entries(now).flatMap(([source, splits]) => {
     const inputs = new Map(before[source]?.map(({ id, input }) => [id, input]));
     const copied = remadeInput(source, before[source] ?? [], splits);
     if (copied !== undefined) return [{ source, problem: copied }];
+    const twice = overlappingSplits(source, before[source] ?? [], splits);
+    if (twice !== undefined) return [{ source, problem: twice }];
     const other = splits.find(({ id, input }) => inputs.get(id) !== undefined && inputs.get(id) !== input);
     if (other === undefined) return [];
     const was = inputs.get(other.id);
@@ -51,6 +54,45 @@ function remadeInput(source: string, before: readonly Split[], now: readonly Spl
       );
   }
   return undefined;
+}
+
+/** What a split has of its stream, where it is one of a stream. */
+interface Filtered {
+  readonly id: string;
+  readonly stream?: string;
+  /** Empty: every message. */
+  readonly filters?: readonly string[];
+}
+
+/** A new split that has messages which a known one has, too: that one is read on, and the new one begins anew. */
+function overlappingSplits(
+  source: string,
+  before: readonly Filtered[],
+  now: readonly Filtered[],
+): string | undefined {
+  const known = new Set(before.map(({ id }) => id));
+  for (const added of now) {
+    if (known.has(added.id)) continue;
+    const other = before.find((split) => haveSame(split, added));
+    if (other !== undefined)
+      return (
+        `source ${source} has read ${filtersInWords(other)} of stream ${other.stream} as one split, and reads ` +
+        `${filtersInWords(added)} as another one now: records of both would be read twice`
+      );
+  }
+  return undefined;
+}
+
+function haveSame(one: Filtered, other: Filtered): boolean {
+  const { stream, filters = [] } = one;
+  const { filters: others = [] } = other;
+  if (stream === undefined || stream !== other.stream) return false;
+  if (filters.length === 0 || others.length === 0) return true;
+  return filters.some((filter) => others.some((another) => filtersOverlap(filter, another)));
+}
+
+function filtersInWords({ filters = [] }: Filtered): string {
+  return filters.length === 0 ? "all" : filters.map((filter) => `"${filter}"`).join(", ");
 }
 
 /** @param dropped sources that begin anew */

@@ -47,6 +47,23 @@ describe("splits of sources", () => {
     expect(restored(read("stream BIDS"), "log")).toEqual([]);
   });
 
+  it("that are new have no messages of known ones: these are read on, and the new ones begin anew", () => {
+    const read = (...filters: string[][]): Splits => ({
+      log: filters.map((some) => ({ id: some.join() || "all", stream: "ORDERS", filters: some })),
+    });
+    const restored = (was: Splits, now: Splits, ...dropped: string[]) =>
+      planRestore({ plan: before, splits: was, manifest }, before, dropped, now).problems;
+    expect(restored(read(["orders.eu"]), read(["orders.eu"], ["orders.us"]))).toEqual([]);
+    expect(restored(read(["orders.>"]), read(["orders.0.>"], ["orders.1.>"]))).toEqual([
+      'source log has read "orders.>" of stream ORDERS as one split, and reads "orders.0.>" as another one now: records of both would be read twice: give the source another id, or begin anew with --drop log',
+    ]);
+    expect(restored(read([]), read(["orders.0.>"]))).toHaveLength(1);
+    expect(restored(read(["orders.0.>"]), read([]))).toHaveLength(1);
+    expect(restored(read(["orders.>"]), read(["orders.0.>"]), "log")).toEqual([]);
+    const elsewhere = { log: [{ id: "orders.0.>", stream: "BIDS", filters: ["orders.0.>"] }] };
+    expect(restored(read(["orders.>"]), elsewhere)).toEqual([]);
+  });
+
   it("of a stream that was made anew are read on only where the user accepts it as a copy", () => {
     const read = (created: string, accepted?: true): Splits => {
       const split = { id: "all", input: "stream ORDERS", created, ...(accepted && { accepted }) };

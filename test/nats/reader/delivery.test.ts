@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { filtersOverlap, isSubjectFilter } from "../../../src/formats/positions/subject-filter.ts";
 import { Delivery, endsWithRandomToken } from "../../../src/nats/reader/delivery.ts";
 import { PullWindow } from "../../../src/nats/reader/pull-window.ts";
-import { FilterSet, filtersOverlap, isSubjectFilter } from "../../../src/nats/reader/subject-filter.ts";
+import { FilterSet } from "../../../src/nats/reader/subject-filter.ts";
 
 describe("what a reply subject says", () => {
   const number = fc.integer({ min: 0, max: 2 ** 45 });

@@ -2,9 +2,9 @@
 import type { StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import type { Gaps } from "../../../dataflow/source.ts";
 import { SourcePositionError } from "../../../errors.ts";
+import { filtersOverlap } from "../../../formats/positions/subject-filter.ts";
 import { shellCommand } from "../../../shell-command.ts";
 import { defaultMarkerPrefix } from "../../publisher/sink-target.ts";
-import { filtersOverlap } from "../subject-filter.ts";
 
 /** Sequences, both included. */
 export interface SequenceRange {
