@@ -20,6 +20,8 @@ export interface MysqlTable extends DescribedTable {
   readonly columns: readonly MysqlColumn[];
   readonly keyColumns: number;
   readonly hasDeletions: boolean;
+  /** Quoted; undefined: none is wanted. */
+  readonly deadLetters: string | undefined;
   /** What a statement may hold, in bytes. */
   readonly packetBytesMax: number;
 }
@@ -63,6 +65,8 @@ export async function describeTable(session: MysqlSession, mapping: RowMapping<n
   assertComplete(rows, columns, place);
   const { keyColumns, deletes, table } = mapping;
   if (keyColumns > 0) await assertUnique(session, columns.slice(0, keyColumns), database, table);
+  const { deadLetter } = mapping;
+  const deadLetters = deadLetter === undefined ? undefined : `${quoted(database)}.${quoted(deadLetter)}`;
   const described: MysqlTable = {
     database,
     name: `${quoted(database)}.${quoted(table)}`,
@@ -71,7 +75,14 @@ export async function describeTable(session: MysqlSession, mapping: RowMapping<n
     columns,
     keyColumns,
     hasDeletions: deletes !== undefined,
-    hasMarkers: await hasMarkers(session, database),
+    hasMarkers: await hasTable(session, database, MARKER_TABLE),
+    deadLetters,
+    deadLettersWanted:
+      deadLetter === undefined || (await hasTable(session, database, deadLetter))
+        ? undefined
+        : `CREATE TABLE ${deadLetters} (incarnation varchar(128) NOT NULL, sink varchar(256) NOT NULL, writer int NOT NULL, ` +
+          "checkpoint bigint NOT NULL, content longtext NOT NULL, reason text NOT NULL, refused_at timestamp NOT NULL " +
+          "DEFAULT CURRENT_TIMESTAMP) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4",
     packetBytesMax: Number(server?.packet ?? 0),
   };
   await assertRights(session, described);
@@ -202,9 +213,9 @@ async function assertUnique(
     );
 }
 
-async function hasMarkers(session: MysqlSession, database: string): Promise<boolean> {
+async function hasTable(session: MysqlSession, database: string, table: string): Promise<boolean> {
   const { rows } = await session.query(
-    `SELECT 1 AS found FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${literalText(database)} AND TABLE_NAME = '${MARKER_TABLE}'`,
+    `SELECT 1 AS found FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${literalText(database)} AND TABLE_NAME = ${literalText(table)}`,
   );
   return rows.length > 0;
 }

@@ -33,7 +33,7 @@ export interface MysqlSinkOptions<T> extends TableOptions<T> {
   readonly provision?: boolean;
 }
 
-const OPTIONS = ["connection", "table", "columns", "key", "deletes", "provision"];
+const OPTIONS = ["connection", "table", "columns", "key", "deletes", "refused", "provision"];
 
 /**
  * Writes each record exactly once as a row of a table of MySQL or MariaDB: appended, or upserted by `key`. Rows become
@@ -66,6 +66,7 @@ export function mysqlSink<T>(
     },
     describe: (session) => describeTable(session, mapping as unknown as RowMapping<never>),
     makeMarkers: async (session, { database }) => void (await session.query(markerTableDdl(database))),
+    makeDeadLetters: async (session, statement) => void (await session.query(statement)),
     markersMissing: ({ database }) => markersMissing(database),
     markersOf: (session, { database }, job) => new MarkerTable(database).ofJob(session, job),
     formOf: (table) => formOf(mapping, table),

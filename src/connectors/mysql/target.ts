@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import type { SinkEnvironment } from "../../dataflow/sink.ts";
 import { commitError } from "../sql/errors.ts";
-import type { SqlDialect } from "../sql/target.ts";
+import { framedRows, rowsIn } from "../sql/keyed-rows.ts";
+import type { DeadLetters, SqlDialect } from "../sql/target.ts";
 import type { MarkerKey } from "../transactions/target.ts";
 import { isNoTable, type MysqlTable, markersMissing } from "./catalogue.ts";
 import { judged, LOCK_WAIT_TIMEOUT, numberOf } from "./errors.ts";
@@ -50,6 +51,7 @@ export function mysqlDialect(
       }
     },
     writeRows: (session, transaction) => rows.write(session, transaction),
+    deadLetters: deadLettersOf(table),
     isLockRefusal: (error) => numberOf(error) === LOCK_WAIT_TIMEOUT,
     async evict(session, key) {
       const oldest = Math.max(0, generation - GENERATIONS_MAX);
@@ -63,6 +65,34 @@ export function mysqlDialect(
       return ids.length;
     },
     errorOf: (error, act) => commitError(judged(error), place, act),
+  };
+}
+
+function deadLettersOf({ deadLetters: name }: MysqlTable): DeadLetters<MysqlSession> | undefined {
+  if (name === undefined) return undefined;
+  return {
+    isRecordRefusal: (error) => judged(error).is === "record",
+    rowsOf: framedRows,
+    async attempt(session, work) {
+      await session.query("SAVEPOINT tidemark_rows");
+      try {
+        await work();
+      } catch (error) {
+        await session.query("ROLLBACK TO SAVEPOINT tidemark_rows");
+        throw error;
+      }
+      await session.query("RELEASE SAVEPOINT tidemark_rows");
+    },
+    async bury(session, { key, checkpointId, row, error }) {
+      const texts = [key.incarnation, key.operator, rowsIn(row)[0]!.text, judged(error).words].map(
+        literalText,
+      );
+      const [incarnation, sink, content, reason] = texts;
+      await session.query(
+        `INSERT INTO ${name} (incarnation, sink, writer, checkpoint, content, reason) VALUES (${incarnation}, ${sink}, ` +
+          `${key.writer}, ${checkpointId}, ${content}, ${reason})`,
+      );
+    },
   };
 }
 

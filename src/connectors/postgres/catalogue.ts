@@ -27,6 +27,8 @@ export interface PostgresTable extends DescribedTable {
   readonly columns: readonly CatalogueColumn[];
   readonly keyColumns: number;
   readonly hasDeletions: boolean;
+  /** Quoted; undefined: none is wanted. */
+  readonly deadLetters: string | undefined;
 }
 
 type Row = Readonly<Record<string, string | null>>;
@@ -93,17 +95,30 @@ export async function describeTable(
   const marker = qualified(schema!, MARKER_TABLE);
   const rights = await session.query(RIGHTS, [name, marker, keyColumns > 0, deletes !== undefined]);
   const hasMarkers = assertRights(rights.rows[0]!, name, marker);
+  const deadLetters = mapping.deadLetter === undefined ? undefined : qualified(schema!, mapping.deadLetter);
   return {
     schema: schema!,
     table: table!,
     name,
     place: `table ${schema}.${table}`,
+    deadLetters,
+    deadLettersWanted: deadLetters === undefined ? undefined : await deadLettersMissing(session, deadLetters),
     markerPlace: `table ${schema}.${MARKER_TABLE}`,
     columns,
     keyColumns,
     hasDeletions: deletes !== undefined,
     hasMarkers,
   };
+}
+
+/** The statement that makes the table; undefined: it is there. */
+async function deadLettersMissing(session: PostgresSession, name: string): Promise<string | undefined> {
+  const { rows } = await session.query("SELECT to_regclass($1) IS NOT NULL AS found", [name]);
+  if (isTrue(rows[0]?.found)) return undefined;
+  return (
+    `CREATE TABLE ${name} (incarnation text NOT NULL, sink text NOT NULL, writer integer NOT NULL, checkpoint bigint NOT NULL, ` +
+    "content text NOT NULL, reason text NOT NULL, refused_at timestamptz NOT NULL DEFAULT now())"
+  );
 }
 
 const KINDS: Readonly<Record<string, string>> = {

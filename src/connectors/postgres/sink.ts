@@ -33,7 +33,7 @@ export interface PostgresSinkOptions<T> extends TableOptions<T> {
   readonly provision?: boolean;
 }
 
-const OPTIONS = ["connection", "table", "columns", "key", "deletes", "provision"];
+const OPTIONS = ["connection", "table", "columns", "key", "deletes", "refused", "provision"];
 
 /**
  * Writes each record exactly once as a row of a PostgreSQL table: appended, or upserted by `key`. Rows become visible
@@ -61,6 +61,7 @@ export function postgresSink<T>(
     open: (environment) => open(connection, environment?.signal),
     describe: (session) => describeTable(session, mapping as unknown as RowMapping<never>),
     makeMarkers: async (session, { schema }) => void (await session.query(markerTableDdl(schema))),
+    makeDeadLetters: async (session, statement) => void (await session.query(statement)),
     markersMissing: ({ schema }) => markersMissing(schema),
     markersOf: (session, { schema }, job) => new MarkerTable(schema).ofJob(session, job),
     formOf: (table) => formOf(mapping, table),

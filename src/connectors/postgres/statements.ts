@@ -6,7 +6,7 @@
  * - XP2 A transaction whose rows would take more memory than `keyedBytesMax`, or whose keys can be spelled in several
  *   ways, goes through a temporary table: the server finds the last row of each key there.
  */
-import { collectedRows, type KeyedRow, rowsIn } from "../sql/keyed-rows.ts";
+import { collectedRows, framedRows, type KeyedRow, rowsIn } from "../sql/keyed-rows.ts";
 import type { StagedTransaction } from "../transactions/target.ts";
 import type { PostgresTable } from "./catalogue.ts";
 import { fieldsOf } from "./copy-text.ts";
@@ -18,6 +18,7 @@ export const rowLimits = { rowsPerStatement: 10_000, keyedBytesMax: 16 * 1024 * 
 /** Columns of the temporary table beside the row's own. No name of a user's has a space at its end by accident. */
 const ORDER = quoted("tidemark order ");
 const DELETION = quoted("tidemark deletion ");
+const LINE_BREAK = 10;
 const TEMPORARY = quoted("tidemark_rows");
 
 export class RowStatements {
@@ -53,6 +54,11 @@ export class RowStatements {
     await this.#inStatements(session, upserts, this.#names.length, insert);
   }
 
+  /** The rows of a batch, each as it could be a batch. */
+  rowsOf(batch: Uint8Array): Uint8Array[] {
+    return this.#keys.length > 0 ? framedRows(batch) : linesOf(batch);
+  }
+
   /** @param statement over `source`, whose columns are the first `columns` of the table's */
   async #inStatements(
     session: PostgresSession,
@@ -82,6 +88,7 @@ export class RowStatements {
   async #writeLarge(session: PostgresSession, transaction: StagedTransaction<Uint8Array>): Promise<void> {
     const { name, hasDeletions } = this.#table;
     const names = this.#names.join(", ");
+    await session.query(`DROP TABLE IF EXISTS pg_temp.${TEMPORARY}`);
     await session.query(
       `CREATE TEMPORARY TABLE ${TEMPORARY} ON COMMIT DROP AS SELECT 0::bigint AS ${ORDER}, false AS ${DELETION}, ` +
         `${names} FROM ${name} WITH NO DATA`,
@@ -100,6 +107,17 @@ export class RowStatements {
         this.#onConflict,
     );
   }
+}
+
+/** Each with its line break. */
+function linesOf(batch: Uint8Array): Uint8Array[] {
+  const lines: Uint8Array[] = [];
+  for (let at = 0; at < batch.length; ) {
+    const end = batch.indexOf(LINE_BREAK, at) + 1;
+    lines.push(batch.subarray(at, end));
+    at = end;
+  }
+  return lines;
 }
 
 /** One array for each column, in the server's own words. */

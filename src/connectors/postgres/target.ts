@@ -8,7 +8,8 @@ import { createHash } from "node:crypto";
 import type { SinkEnvironment } from "../../dataflow/sink.ts";
 import { TargetUnavailableError } from "../../errors.ts";
 import { commitError } from "../sql/errors.ts";
-import type { SqlDialect } from "../sql/target.ts";
+import { rowsIn } from "../sql/keyed-rows.ts";
+import type { DeadLetters, SqlDialect } from "../sql/target.ts";
 import type { MarkerKey } from "../transactions/target.ts";
 import { markersMissing, type PostgresTable } from "./catalogue.ts";
 import { codeOf, judged, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE } from "./errors.ts";
@@ -64,6 +65,7 @@ export function postgresDialect(
       }
     },
     writeRows: (session, transaction) => rows.write(session, transaction),
+    deadLetters: deadLettersOf(table, rows),
     isLockRefusal: (error) => codeOf(error) === LOCK_NOT_AVAILABLE,
     async evict(session, key) {
       const ended = await session.query(
@@ -74,6 +76,34 @@ export function postgresDialect(
       return ended.rows.length;
     },
     errorOf: (error, act) => commitError(judged(error), place, act),
+  };
+}
+
+function deadLettersOf(
+  { deadLetters: name, keyColumns }: PostgresTable,
+  rows: RowStatements,
+): DeadLetters<PostgresSession> | undefined {
+  if (name === undefined) return undefined;
+  return {
+    isRecordRefusal: (error) => judged(error).is === "record",
+    rowsOf: (batch) => rows.rowsOf(batch),
+    async attempt(session, work) {
+      await session.query("SAVEPOINT tidemark_rows");
+      try {
+        await work();
+      } catch (error) {
+        await session.query("ROLLBACK TO SAVEPOINT tidemark_rows");
+        throw error;
+      }
+      await session.query("RELEASE SAVEPOINT tidemark_rows");
+    },
+    async bury(session, { key, checkpointId, row, error }) {
+      const text = keyColumns > 0 ? rowsIn(row)[0]!.text : Buffer.from(row).toString("utf8").trimEnd();
+      await session.query(
+        `INSERT INTO ${name} (incarnation, sink, writer, checkpoint, content, reason) VALUES ($1, $2, $3, $4, $5, $6)`,
+        [key.incarnation, key.operator, key.writer, checkpointId, text, judged(error).words],
+      );
+    },
   };
 }
 

@@ -47,6 +47,18 @@ export function rowsIn(batch: Uint8Array): KeyedRow[] {
   return rows;
 }
 
+/** The rows of a batch with what stands in front of them, each as it could be a batch. */
+export function framedRows(batch: Uint8Array): Uint8Array[] {
+  const buffer = Buffer.from(batch.buffer, batch.byteOffset, batch.byteLength);
+  const rows: Uint8Array[] = [];
+  for (let at = 0; at < buffer.length; ) {
+    const end = at + HEADER_BYTES + (buffer.readUInt32LE(at) & ~DELETION);
+    rows.push(buffer.subarray(at, end));
+    at = end;
+  }
+  return rows;
+}
+
 /** The rows of the transaction that count, in order. undefined: they would take more memory than `bytesMax`. */
 export async function collectedRows(
   transaction: StagedTransaction<Uint8Array>,

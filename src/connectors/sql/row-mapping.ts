@@ -23,6 +23,12 @@ export interface TableOptions<T> {
   readonly key?: readonly string[];
   /** With `key`: the record deletes the row of its key. Default: none does. */
   readonly deletes?: (record: T) => boolean;
+  /**
+   * What becomes of a record that the table refuses at the commit, by a constraint or a value that only the server
+   * could judge: "fail" stops the job, which goes on there when the table was mended. `{ deadLetter: "name" }` writes
+   * it, with the reason, into that table of the same schema, in the same transaction. Default "fail".
+   */
+  readonly refused?: "fail" | { readonly deadLetter: string };
 }
 
 export interface RowColumn<T> {
@@ -40,6 +46,8 @@ export interface RowMapping<T> {
   /** How many of them are the key; 0: rows are appended. */
   readonly keyColumns: number;
   readonly deletes: ((record: T) => boolean) | undefined;
+  /** Name of the table for records that were refused; undefined: the job stops. */
+  readonly deadLetter: string | undefined;
 }
 
 /** @param sink "postgresSink". @throws ConfigurationError */
@@ -64,7 +72,22 @@ export function rowMapping<T>(options: TableOptions<T>, sink: string): RowMappin
     columns: [...key, ...others].map((name) => columnOf(name, columns[name], sink)),
     keyColumns: key.length,
     deletes,
+    deadLetter: deadLetterOf(options.refused, sink),
   };
+}
+
+function deadLetterOf(refused: unknown, sink: string): string | undefined {
+  if (refused === undefined || refused === "fail") return undefined;
+  const { deadLetter } = (refused ?? {}) as { readonly deadLetter?: unknown };
+  if (isName(deadLetter)) return deadLetter;
+  throw new ConfigurationError(
+    "refused",
+    `${sink}: refused must be "fail", or { deadLetter } with the name of a table, got ${show(refused)}`,
+  );
+}
+
+function isName(name: unknown): name is string {
+  return typeof name === "string" && name !== "" && !name.includes("\0") && name.isWellFormed();
 }
 
 function tableName(given: unknown, sink: string): { schema: string | undefined; table: string } {
@@ -74,8 +97,6 @@ function tableName(given: unknown, sink: string): { schema: string | undefined; 
     readonly schema?: unknown;
     readonly table?: unknown;
   };
-  const isName = (name: unknown): name is string =>
-    typeof name === "string" && name !== "" && !name.includes("\0") && name.isWellFormed();
   if (isName(table) && (schema === undefined || isName(schema))) return { schema, table };
   throw new ConfigurationError(
     "table",

@@ -6,7 +6,7 @@ import { show } from "../../config/quantity.ts";
 import type { ConnectorEnvironment } from "../../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
 import { unknownLife } from "../../dataflow/transaction-marker.ts";
-import { ConfigurationError, EnvironmentError, type TidemarkError } from "../../errors.ts";
+import { ConfigurationError, EnvironmentError, PrerequisiteError, type TidemarkError } from "../../errors.ts";
 import type { TransactionMarker } from "../../formats/transactions/transaction-marker.ts";
 import { openMarkedWriter, type RecordForm } from "../transactions/marked-writer.ts";
 import { type SqlDialect, type SqlSession, SqlTarget } from "./target.ts";
@@ -21,6 +21,8 @@ export interface DescribedTable {
   /** Of the markers, in words: "table public.tidemark_marker". */
   readonly markerPlace: string;
   readonly hasMarkers: boolean;
+  /** Statement that makes the table of dead letters, where one is wanted and is not there. */
+  readonly deadLettersWanted: string | undefined;
 }
 
 /** What a kind of server does for its sink. */
@@ -36,6 +38,7 @@ export interface SqlServer<T, S extends SqlSession, D extends DescribedTable> {
   /** @throws EnvironmentError that says what to mend */
   describe(session: S): Promise<D>;
   makeMarkers(session: S, table: D): Promise<void>;
+  makeDeadLetters(session: S, statement: string): Promise<void>;
   markersMissing(table: D): TidemarkError;
   markersOf(session: S, table: D, job: string): Promise<readonly TransactionMarker[]>;
   formOf(table: D): RecordForm<T>;
@@ -85,9 +88,22 @@ async function checkTable<T, S extends SqlSession, D extends DescribedTable>(
   // A job that goes on misses its markers itself: made anew they would not tell what was committed.
   if (!table.hasMarkers && resumes !== true) {
     if (!provision) throw server.markersMissing(table);
-    if (dryRun === true) return;
-    await server.makeMarkers(session, table);
-    made?.(table.markerPlace);
+    if (dryRun !== true) {
+      await server.makeMarkers(session, table);
+      made?.(table.markerPlace);
+    }
+  }
+  const { deadLettersWanted } = table;
+  if (deadLettersWanted !== undefined) {
+    if (!provision)
+      throw new PrerequisiteError(
+        `option refused names a table for dead letters that is not there: ${deadLettersWanted}; or let the sink make it with ` +
+          "provision: true",
+      );
+    if (dryRun !== true) {
+      await server.makeDeadLetters(session, deadLettersWanted);
+      made?.(`table for dead letters of ${table.place}`);
+    }
   }
   if (unrecorded === undefined || !table.hasMarkers) return;
   const markers = await server.markersOf(session, table, job);

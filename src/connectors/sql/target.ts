@@ -10,6 +10,8 @@
  *   and then looks at what that one has left. Nothing is decided by a read before it (P8).
  * - XD3 A session of an older generation, or one of this subtask's own that was lost, may hold the marker for as long
  *   as its process is stopped. It is found by the name that it carries, and ended.
+ * - XD4 Where records that are refused have a table of their own, a transaction that was refused is written again row
+ *   by row, as far as is needed to find them. Rows, refused ones and the marker are one transaction all the same.
  */
 import type { SinkEnvironment } from "../../dataflow/sink.ts";
 import type { TidemarkError } from "../../errors.ts";
@@ -41,12 +43,32 @@ export interface SqlDialect<S extends SqlSession> {
   ): Promise<boolean>;
   /** In the open transaction. */
   writeRows(session: S, transaction: StagedTransaction<Uint8Array>): Promise<void>;
+  /** undefined: a record that is refused stops the job. */
+  readonly deadLetters: DeadLetters<S> | undefined;
   /** Whether a statement was given up because another transaction holds the row. */
   isLockRefusal(error: unknown): boolean;
   /** Ends sessions that hold the marker for a process that was replaced or has lost them. Answers how many. */
   evict(session: S, key: MarkerKey): Promise<number>;
   /** @param act "committing transaction 7 of writer 0 of sink orders" */
   errorOf(error: unknown, act: string): TidemarkError;
+}
+
+/** How the records that a table refuses get into another one. */
+export interface DeadLetters<S extends SqlSession> {
+  isRecordRefusal(error: unknown): boolean;
+  /** The rows of a batch, each as it could be a batch. */
+  rowsOf(batch: Uint8Array): Uint8Array[];
+  /** Does the work, or leaves the open transaction as it was before. */
+  attempt(session: S, work: () => Promise<void>): Promise<void>;
+  /** In the open transaction. */
+  bury(session: S, letter: DeadLetter): Promise<void>;
+}
+
+export interface DeadLetter {
+  readonly key: MarkerKey;
+  readonly checkpointId: number;
+  readonly row: Uint8Array;
+  readonly error: unknown;
 }
 
 export class SqlTarget<S extends SqlSession> implements TransactionTarget<Uint8Array> {
@@ -77,16 +99,26 @@ export class SqlTarget<S extends SqlSession> implements TransactionTarget<Uint8A
       transaction === undefined
         ? `taking over the marker of ${whose}`
         : `committing transaction ${transaction.checkpointId} of ${whose}`;
-    return this.#using(act, async (session) => {
+    const step = (write: (session: S) => Promise<void>) => async (session: S) => {
       await dialect.begin(session);
       if (!(await this.#replaced(session, key, expected, next))) {
         await dialect.rollback(session);
         return false;
       }
-      if (transaction !== undefined) await dialect.writeRows(session, transaction);
+      await write(session);
       await dialect.commit(session);
       return true;
-    });
+    };
+    if (transaction === undefined)
+      return this.#using(
+        act,
+        step(async () => {}),
+      );
+    const write = step((session) => dialect.writeRows(session, transaction));
+    const { deadLetters } = dialect;
+    if (deadLetters === undefined) return this.#using(act, write);
+    const around = step((session) => this.#writeAround(session, key, transaction, deadLetters));
+    return this.#using(act, write, { instead: around, when: (error) => deadLetters.isRecordRefusal(error) });
   }
 
   async close(): Promise<void> {
@@ -120,8 +152,48 @@ export class SqlTarget<S extends SqlSession> implements TransactionTarget<Uint8A
     }
   }
 
+  /** Writes what the table takes, and buries the rest (XD4). */
+  async #writeAround(
+    session: S,
+    key: MarkerKey,
+    transaction: StagedTransaction<Uint8Array>,
+    deadLetters: DeadLetters<S>,
+  ): Promise<void> {
+    const { checkpointId } = transaction;
+    let buried = 0;
+    const writeSome = async (rows: readonly Uint8Array[]): Promise<void> => {
+      async function* batches() {
+        yield Buffer.concat(rows);
+      }
+      const some: StagedTransaction<Uint8Array> = { checkpointId, records: rows.length, batches };
+      try {
+        await deadLetters.attempt(session, () => this.#dialect.writeRows(session, some));
+      } catch (error) {
+        if (!deadLetters.isRecordRefusal(error)) throw error;
+        if (rows.length > 1) {
+          const middle = rows.length >> 1;
+          await writeSome(rows.slice(0, middle));
+          await writeSome(rows.slice(middle));
+          return;
+        }
+        buried += 1;
+        await deadLetters.bury(session, { key, checkpointId, row: rows[0]!, error });
+      }
+    };
+    for await (const batch of transaction.batches()) await writeSome(deadLetters.rowsOf(batch));
+    const { operator, logger } = this.#environment;
+    logger.warn(
+      { checkpointId, buried },
+      `${this.#dialect.place} refused ${buried} of ${transaction.records} records of transaction ${checkpointId} of sink ${operator}: they are dead letters`,
+    );
+  }
+
   /** @throws what `errorOf` makes of it */
-  async #using<R>(act: string, work: (session: S) => Promise<R>): Promise<R> {
+  async #using<R>(
+    act: string,
+    work: (session: S) => Promise<R>,
+    otherwise?: { readonly instead: (session: S) => Promise<R>; readonly when: (error: unknown) => boolean },
+  ): Promise<R> {
     let session = this.#session;
     this.#session = undefined;
     try {
@@ -131,6 +203,7 @@ export class SqlTarget<S extends SqlSession> implements TransactionTarget<Uint8A
       return result;
     } catch (error) {
       session?.destroy();
+      if (otherwise?.when(error)) return this.#using(act, otherwise.instead);
       throw this.#dialect.errorOf(error, act);
     }
   }

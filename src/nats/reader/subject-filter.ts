@@ -1,4 +1,4 @@
-/** Many subject filters at once, and filters as a consumer has them. Single ones: formats/positions/subject-filter.ts. */
+/** Many subject filters at once, and filters as a consumer has them. Single ones: formats/positions. */
 import type { ConsumerConfig } from "@nats-io/jetstream";
 
 interface FilterNode {
