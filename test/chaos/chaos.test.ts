@@ -21,5 +21,6 @@ test.for(runs)("kills, stops and server restarts change nothing: %s", async ([na
   const where = `${name}, logs in ${report.directory}`;
   expect(report.findings, where).toEqual([]);
   expect(report, where).toMatchObject({ finished: true, lost: 0, duplicated: 0, outOfOrder: 0, wrong: 0 });
-  expect(report.kills + report.stops + report.serverRestarts, "faults").toBeGreaterThan(0);
+  const { kills, stops, serverRestarts, serverFreezes } = report;
+  expect(kills + stops + serverRestarts + serverFreezes, "faults").toBeGreaterThan(0);
 });
