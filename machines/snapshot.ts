@@ -88,7 +88,7 @@ export interface OperatorStateHandle {
   readonly subtaskIndex: number;
   /** The other subtasks whose entries are the same: of `broadcast` in a manifest only, which has them once (P100). */
   readonly equalIn?: readonly number[] | undefined;
-  /** Of the values, as their user calls it. Default "1". */
+  /** Version of the values, as their user calls it. Default "1". */
   readonly version?: string | undefined;
   /** Each one a value: of the engine as formats/codec.ts writes it, of users as state/snapshot/codec.ts does. */
   readonly entries: readonly Uint8Array[];

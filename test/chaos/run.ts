@@ -31,7 +31,7 @@ export interface ChaosOptions {
   readonly keepLogs?: boolean;
   /** Where the workers keep keyed state. Default "heap". */
   readonly backend?: "heap" | "disk";
-  /** A user rescales the job meanwhile. Default: nobody does. */
+  /** A user rescales the job meanwhile. Default: no user does. */
   readonly rescale?: boolean;
   /** The workers keep copies of their state, and get their subtasks again. Default: they keep none. */
   readonly localRecovery?: boolean;

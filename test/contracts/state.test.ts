@@ -69,7 +69,7 @@ class ApartDiskBackend extends DiskBackend {
   }
 }
 
-/** Of more values than about a thousand that do not lie in memory, it is not told how many have expired. */
+/** Few values: how many have expired is not told of more than about a thousand that do not lie in memory. */
 const FEW = 20;
 
 // Most rows of the suites leave memory with the first limit, and none with the last.

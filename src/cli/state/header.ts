@@ -44,7 +44,7 @@ export function headerOf({ job, from, plan, splits, manifest }: StateSource): Du
   return { tidemark: "state", format: FORMAT, job, from, plan, splits, finished, versions };
 }
 
-/** Of a running job: it tells no positions, and so no job begins from the lines behind it. */
+/** Header of a dump of a running job: it tells no positions, and so no job begins from the lines behind it. */
 export function liveHeader(
   job: string,
   from: ReadFrom,

@@ -1,7 +1,7 @@
 /**
  * What is wrong with a stream whose messages are to be read by partitions.
  *
- * - JT1 A message whose token is no partition matches no split. Nobody would miss it, so the source looks for such
+ * - JT1 A message whose token is no partition matches no split. No split would miss it, so the source looks for such
  *   subjects: before the job begins, where they are a refusal, and while it runs, where they are a trouble.
  */
 import { ConfigurationError, EnvironmentError } from "../../errors.ts";

@@ -32,7 +32,7 @@ export interface MysqlColumn {
   readonly fullType: string;
   readonly isUnsigned: boolean;
   readonly isNullable: boolean;
-  /** Of text: the most characters; of binary columns and of TEXT: the most bytes. */
+  /** The most characters of text; the most bytes of binary columns and of TEXT. */
   readonly charactersMax: number | undefined;
   readonly bytesMax: number | undefined;
   /** "utf8mb4", …; undefined: it is no text. */

@@ -73,16 +73,6 @@ function deadLettersOf({ deadLetters: name }: MysqlTable): DeadLetters<MysqlSess
   return {
     isRecordRefusal: (error) => judged(error).is === "record",
     rowsOf: framedRows,
-    async attempt(session, work) {
-      await session.query("SAVEPOINT tidemark_rows");
-      try {
-        await work();
-      } catch (error) {
-        await session.query("ROLLBACK TO SAVEPOINT tidemark_rows");
-        throw error;
-      }
-      await session.query("RELEASE SAVEPOINT tidemark_rows");
-    },
     async bury(session, { key, checkpointId, row, error }) {
       const texts = [key.incarnation, key.operator, rowsIn(row)[0]!.text, judged(error).words].map(
         literalText,

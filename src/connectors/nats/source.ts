@@ -1,5 +1,5 @@
 /**
- * The source of core NATS subjects: messages that nobody stores.
+ * The source of core NATS subjects: messages that no stream keeps.
  *
  * Owns: what is kept of messages until the job takes them, and what is said of those that were not kept.
  *

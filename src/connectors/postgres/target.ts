@@ -87,16 +87,6 @@ function deadLettersOf(
   return {
     isRecordRefusal: (error) => judged(error).is === "record",
     rowsOf: (batch) => rows.rowsOf(batch),
-    async attempt(session, work) {
-      await session.query("SAVEPOINT tidemark_rows");
-      try {
-        await work();
-      } catch (error) {
-        await session.query("ROLLBACK TO SAVEPOINT tidemark_rows");
-        throw error;
-      }
-      await session.query("RELEASE SAVEPOINT tidemark_rows");
-    },
     async bury(session, { key, checkpointId, row, error }) {
       const text = keyColumns > 0 ? rowsIn(row)[0]!.text : Buffer.from(row).toString("utf8").trimEnd();
       await session.query(

@@ -18,7 +18,7 @@ export const MARKER_TABLE = "tidemark_marker";
 export interface DescribedTable {
   /** In words: "table public.orders". */
   readonly place: string;
-  /** Of the markers, in words: "table public.tidemark_marker". */
+  /** Table of the markers, in words: "table public.tidemark_marker". */
   readonly markerPlace: string;
   readonly hasMarkers: boolean;
   /** Statement that makes the table of dead letters, where one is wanted and is not there. */

@@ -19,13 +19,14 @@ import type { TransactionMarker } from "../../formats/transactions/transaction-m
 import type { MarkerKey, StagedTransaction, TransactionTarget } from "../transactions/target.ts";
 
 export interface SqlSession {
+  query(statement: string): Promise<unknown>;
   /** Ends the connection at once, whatever it is doing. */
   destroy(): void;
 }
 
 /** What each kind of server says and understands. */
 export interface SqlDialect<S extends SqlSession> {
-  /** Of the rows, in words: "table public.orders". */
+  /** Table of the rows, in words: "table public.orders". */
   readonly place: string;
   open(): Promise<S>;
   begin(session: S): Promise<void>;
@@ -58,10 +59,20 @@ export interface DeadLetters<S extends SqlSession> {
   isRecordRefusal(error: unknown): boolean;
   /** The rows of a batch, each as it could be a batch. */
   rowsOf(batch: Uint8Array): Uint8Array[];
-  /** Does the work, or leaves the open transaction as it was before. */
-  attempt(session: S, work: () => Promise<void>): Promise<void>;
   /** In the open transaction. */
   bury(session: S, letter: DeadLetter): Promise<void>;
+}
+
+/** Does the work within a savepoint: where it fails, the open transaction is as it was before. */
+async function withinSavepoint(session: SqlSession, work: () => Promise<void>): Promise<void> {
+  await session.query("SAVEPOINT tidemark_rows");
+  try {
+    await work();
+  } catch (error) {
+    await session.query("ROLLBACK TO SAVEPOINT tidemark_rows");
+    throw error;
+  }
+  await session.query("RELEASE SAVEPOINT tidemark_rows");
 }
 
 export interface DeadLetter {
@@ -167,7 +178,7 @@ export class SqlTarget<S extends SqlSession> implements TransactionTarget<Uint8A
       }
       const some: StagedTransaction<Uint8Array> = { checkpointId, records: rows.length, batches };
       try {
-        await deadLetters.attempt(session, () => this.#dialect.writeRows(session, some));
+        await withinSavepoint(session, () => this.#dialect.writeRows(session, some));
       } catch (error) {
         if (!deadLetters.isRecordRefusal(error)) throw error;
         if (rows.length > 1) {

@@ -239,7 +239,7 @@ export class DiskCursor implements SnapshotCursor {
       this.order = ORDER_END;
       return;
     }
-    // Of a cut with a base, most of them may be older.
+    // Most of them may be older where the cut has a base.
     const least = this.base === undefined ? CHUNK_ENTRIES_MIN : LOOKED_AT_MIN;
     const wanted = Math.max(least, this.entriesMax - collected.keys.length);
     const to = shelf.endOfPart(this.order, wanted);

@@ -90,7 +90,7 @@ const ROWS_PER_SLICE = 256;
 /** So many are looked at for a report, each for less than a microsecond. */
 const LOOKED_AT_MAX = 1024;
 const { NEGATIVE_INFINITY, POSITIVE_INFINITY } = Number;
-/** Of a row that is not there any more. */
+/** Time of a row that is not there any more. */
 const GONE: Time = { at: POSITIVE_INFINITY, ordinal: -1 };
 
 export class ExpiringRows implements KeyRows {

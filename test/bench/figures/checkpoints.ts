@@ -31,7 +31,7 @@ const LOOP_IDLE = { name: "idleLoopDelayP99Ms", better: "lower", unit: "ms", inf
 const COMPARED_CHECKPOINTS = 30;
 const COMPARED_SNAPSHOTS = 10;
 
-/** Of the name of a key alone, in a checkpoint. */
+/** Bytes of the name of a key alone, in a checkpoint. */
 const KEY_BYTES = 14;
 const PAUSES_LIMIT_MS = 900_000;
 

@@ -32,7 +32,7 @@ const WARM_UP_CHECKPOINTS = 4;
 /** It takes no longer to come up, nor to come back. */
 const EVENT_LIMIT_MS = 300_000;
 const JOB_LIMIT_MS = 1_800_000;
-/** Of the name of a key alone, in a checkpoint. */
+/** Bytes of the name of a key alone, in a checkpoint. */
 const KEY_BYTES = 14;
 /** The leader believes a silent worker dead only when its own connection has been up for two seconds (P28). */
 const SETTLED_MS = 2200;

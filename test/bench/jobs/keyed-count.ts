@@ -114,7 +114,7 @@ function lightSource(input: LightInput, ratePerSecond: number | undefined): Sour
       return { bidder: numbered ? bidder : nameOf(bidder), price: 1 + (index % 1000) };
     },
   });
-  // At full speed until all keys are there: with many of them nobody would wait so long.
+  // At full speed until all keys are there: with many of them that would take too long.
   return shapedSource(bids, { ratePerSecond, isHeld: () => reached >= keys });
 }
 

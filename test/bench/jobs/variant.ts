@@ -26,7 +26,7 @@ export interface Variant {
       }
     /** Made on the way, key and price only, so that nothing but state takes memory. */
     | LightInput;
-  /** Of a light input, from the first record on that visits no new key. */
+  /** Rate of a light input, from the first record on that visits no new key. */
   readonly ratePerSecond?: number;
   /** Whole bids have timestamps, and the source makes watermarks. */
   readonly timed?: boolean;

@@ -71,7 +71,7 @@ test("each subject is a split, and its messages come in order", async () => {
   await publish("a.1", "1", "2");
   await publish("b", "x");
   await publish("a.2", "3");
-  await publish("c", "nobody reads this");
+  await publish("c", "no split reads this");
   expect((await taken(reader, 4)).sort()).toEqual(["1", "2", "3", "x"]);
   expect(reader.poll(() => expect.unreachable("nothing is left"), 10)).toBe("idle");
   expect(reader.snapshot().map(({ split, position }) => [split.id, position])).toEqual([

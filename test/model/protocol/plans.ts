@@ -2,7 +2,7 @@
  * The two plans of a modelled job: the one that it was submitted with, and the one that its user rescales it to (P95).
  *
  * Their subtasks have different names. One of the rescaled plan is the heir of one of the submitted plan: it has its
- * input, its state and its target. One that is nobody's heir is idle, as a source's subtask without a split is.
+ * input, its state and its target. One that is heir of none is idle, as a source's subtask without a split is.
  */
 import type { GraphPlan } from "../../../machines/protocol.ts";
 import { jobRecord } from "../../support/job-record.ts";

@@ -38,7 +38,7 @@ const ASKED = { triggers: 0, periodic: false, goal: "quiet" } as const;
 const CLEAN = { objects: true, goal: "clean" } as const;
 /** The state moves to another worker, beside a subtask that has nothing to read. */
 const MOVED = { rescaled: { subtasks: { t: ["Y"], i: ["X"] }, heirs: { t: "s" } }, rescales: 1 } as const;
-/** Of what a snapshot consists counts, not what is in it. */
+/** What a snapshot consists of counts, not what is in it. */
 const COMMON: Bounds = { ...ONE, subtasks: ALONE, records: 0, triggers: 3, incremental: true, ...CLEAN };
 const NEVER_AGAIN = { strategy: "none" } as const;
 

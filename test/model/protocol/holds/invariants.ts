@@ -146,7 +146,7 @@ function exactlyOnce({ log }: TargetState): string | undefined {
   return undefined;
 }
 
-/** Of every subtask of the plan that its generation was raised for. */
+/** A decided checkpoint is of every subtask of the plan that its generation was raised for. */
 function complete(view: View, bounds: Bounds): string | undefined {
   const { decided = [], plans = [] } = view.local<RecordState>(RECORD) ?? {};
   for (const { checkpointId, generation, snapshots } of decided) {

@@ -22,7 +22,7 @@ export const MARIADB_MISSING =
 let root: string | undefined;
 
 export interface MariadbServer extends DatabaseProcess {
-  /** Of a user who may do everything, without a password. */
+  /** Connection of a user who may do everything, without a password. */
   readonly connection: {
     readonly host: string;
     readonly port: number;

@@ -17,7 +17,7 @@ export const hasPostgres = native !== undefined;
 export const POSTGRES_MISSING = `needs the package ${packageName}, which npm installs where it exists`;
 
 export interface PostgresServer extends DatabaseProcess {
-  /** Of a superuser. */
+  /** URL of a superuser. */
   readonly url: string;
   urlOf(user: string, database?: string): string;
 }
